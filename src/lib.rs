@@ -1,1 +1,9 @@
+//! A Kubernetes operator that connects AWS accounts to Port.
+//!
+//! A `PortAwsIntegration` names AWS accounts; in each the operator keeps an IAM OIDC provider for
+//! Port's issuer and an IAM role that Port may assume. One pass over an account reads AWS once
+//! ([`aws`]), decides without I/O ([`plan`]), acts, and reports ([`controller`]).
 
+pub mod api;
+pub mod domain;
+pub mod policy;

@@ -1,0 +1,232 @@
+//! `PortAwsAccess`: who may connect which accounts, and what an integration may ask for.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kube::{CustomResource, KubeSchema, core::Rule};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Set by the platform team: the namespaces that may use it, the accounts they may connect, and the
+/// bounds of what an integration may ask for there.
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "integrations.port.io",
+    version = "v1alpha1",
+    kind = "PortAwsAccess",
+    plural = "portawsaccesses",
+    shortname = "paa",
+    category = "port",
+    derive = "PartialEq",
+    doc = "Says which namespaces may connect which AWS accounts to Port, and bounds what a PortAwsIntegration may ask for. Made by the platform team; whatever it does not allow is refused.",
+    printcolumn(name = "Accounts", type_ = "string", json_path = ".spec.accounts"),
+    printcolumn(name = "Organizations", type_ = "string", json_path = ".spec.limits.organizationIds"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("self.accounts.all(account, account != '*') || size(self.accounts) == 1").message("accounts is either a list of account IDs or the single entry \"*\"")
+)]
+pub struct PortAwsAccessSpec {
+    /// The namespaces whose PortAwsIntegrations may use this access. Absent means none; an empty
+    /// object means all; otherwise a namespace is allowed if it is named or matches the selector.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowed_namespaces: Option<AllowedNamespaces>,
+
+    /// IDs of the AWS accounts that may be connected, or the single entry "*" for any.
+    #[schemars(length(min = 1, max = 2000), inner(regex(pattern = r"^([0-9]{12}|\*)$"), length(max = 12)))]
+    #[x_kube(merge_strategy = kube::core::ListMerge::Set)]
+    pub accounts: Vec<String>,
+
+    /// What an integration may ask for. Everything is compared exactly.
+    pub limits: Limits,
+}
+
+/// Namespaces by name or by label.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AllowedNamespaces {
+    /// Names of namespaces.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 500), inner(length(min = 1, max = 63)))]
+    pub names: Option<Vec<String>>,
+
+    /// Labels of namespaces. An empty selector matches none: to allow all namespaces, leave both
+    /// fields out. Whoever may label namespaces may use this access.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<LabelSelector>,
+}
+
+/// The bounds of what an integration may ask for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Limits {
+    /// The Port organizations that may be trusted. Without this bound a namespace could hand the
+    /// accounts to somebody else's Port organization.
+    #[schemars(length(min = 1, max = 20), inner(length(min = 1, max = 64)))]
+    pub organization_ids: Vec<String>,
+
+    /// Subjects that an integration may name itself, besides the one made from the organization ID.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20), inner(length(min = 1, max = 255)))]
+    pub subjects: Vec<String>,
+
+    /// Issuers that may be trusted. The default is Port's.
+    #[serde(default = "default_issuers")]
+    #[schemars(length(min = 1, max = 20), inner(length(min = 1, max = 128)))]
+    pub issuer_urls: Vec<String>,
+
+    /// Client IDs (audiences) that may be used.
+    #[serde(default = "default_client_ids")]
+    #[schemars(length(min = 1, max = 20), inner(length(min = 1, max = 255)))]
+    pub client_ids: Vec<String>,
+
+    /// Managed policies that a role may have, written as the integration writes them: ${accountId}
+    /// is not replaced before the comparison.
+    #[serde(default = "default_policies")]
+    #[schemars(length(min = 1, max = 20), inner(length(min = 1, max = 256)))]
+    pub managed_policy_arns: Vec<String>,
+
+    /// What every role name starts with, at least 8 characters. It must match the Resource of the
+    /// operator's own IAM policy.
+    #[serde(default = "default_prefix")]
+    #[schemars(length(min = 8, max = 64), regex(pattern = r"^[A-Za-z0-9_+=,.@-]+$"))]
+    pub role_name_prefix: String,
+
+    /// If set, every role has this permissions boundary, and an integration may name no other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256), regex(pattern = r"^arn:aws:iam::(aws|[0-9]{12}|\$\{accountId\}):policy(/[A-Za-z0-9_+=,.@-]+)+$"))]
+    pub permissions_boundary_arn: Option<String>,
+
+    /// The longest maximum session duration, in seconds, from 3600 to 43200.
+    #[serde(default = "default_session")]
+    #[schemars(range(min = 3600, max = 43200))]
+    pub max_session_duration: i32,
+
+    /// Keys of further role tags that an integration may set. Role tags count as principal tags,
+    /// so a key that your policies look at gives rights.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50), inner(length(min = 1, max = 128)))]
+    pub tag_keys: Vec<String>,
+
+    /// Whether integrations may take over roles that are already there.
+    #[serde(default)]
+    pub adoption: AdoptionLimit,
+}
+
+/// Whether integrations may take over roles that are already there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum AdoptionLimit {
+    /// No, whatever the integration says.
+    #[default]
+    Refuse,
+    /// Yes, if the integration asks for it.
+    Adopt,
+}
+
+impl PortAwsAccessSpec {
+    /// Whether the access covers an account.
+    #[must_use]
+    pub fn allows_account(&self, account: &str) -> bool {
+        self.accounts.iter().any(|entry| entry == "*" || entry == account)
+    }
+
+    /// Whether integrations of a namespace may use the access.
+    #[must_use]
+    pub fn allows_namespace(&self, name: &str, labels: &BTreeMap<String, String>) -> bool {
+        let Some(allowed) = &self.allowed_namespaces else { return false };
+        if allowed.names.is_none() && allowed.selector.is_none() {
+            return true;
+        }
+        let named = allowed.names.as_ref().is_some_and(|names| names.iter().any(|entry| entry == name));
+        let selected = allowed.selector.as_ref().is_some_and(|selector| selects(selector, labels));
+        named || selected
+    }
+}
+
+/// Label selection as Kubernetes does it, but an empty selector selects nothing, and so does one
+/// with an operator that is not known.
+fn selects(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> bool {
+    let exact = selector.match_labels.as_ref();
+    let expressions = selector.match_expressions.as_deref().unwrap_or_default();
+    if exact.is_none_or(BTreeMap::is_empty) && expressions.is_empty() {
+        return false;
+    }
+    let exact_ok = exact.is_none_or(|wanted| wanted.iter().all(|(key, value)| labels.get(key) == Some(value)));
+    let expressions_ok = expressions.iter().all(|requirement| {
+        let value = labels.get(&requirement.key);
+        let listed = |value: &String| requirement.values.as_ref().is_some_and(|values| values.contains(value));
+        match requirement.operator.as_str() {
+            "In" => value.is_some_and(listed),
+            "NotIn" => !value.is_some_and(listed),
+            "Exists" => value.is_some(),
+            "DoesNotExist" => value.is_none(),
+            _ => false,
+        }
+    });
+    exact_ok && expressions_ok
+}
+
+fn default_issuers() -> Vec<String> {
+    vec!["https://oidc.eks.eu-west-1.amazonaws.com/id/56E5F51C07138118A9183ECEAA68FAF4".to_owned()]
+}
+
+fn default_client_ids() -> Vec<String> {
+    vec!["sts.amazonaws.com".to_owned()]
+}
+
+fn default_policies() -> Vec<String> {
+    vec!["arn:aws:iam::aws:policy/ReadOnlyAccess".to_owned()]
+}
+
+fn default_prefix() -> String {
+    "PortIntegrationRole-".to_owned()
+}
+
+fn default_session() -> i32 {
+    3600
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn access(allowed: Option<serde_json::Value>) -> PortAwsAccessSpec {
+        let mut spec = serde_json::json!({"accounts": ["111122223333"], "limits": {"organizationIds": ["org_1"]}});
+        if let Some(allowed) = allowed {
+            spec["allowedNamespaces"] = allowed;
+        }
+        serde_json::from_value(spec).unwrap()
+    }
+
+    #[test]
+    fn namespaces_fail_closed() {
+        let labels = BTreeMap::from([("team".to_owned(), "a".to_owned())]);
+        for (allowed, expected) in [
+            (None, false),
+            (Some(serde_json::json!({})), true),
+            (Some(serde_json::json!({"names": []})), false),
+            (Some(serde_json::json!({"names": ["other"]})), false),
+            (Some(serde_json::json!({"names": ["ns"]})), true),
+            (Some(serde_json::json!({"selector": {}})), false),
+            (Some(serde_json::json!({"selector": {"matchLabels": {"team": "a"}}})), true),
+            (Some(serde_json::json!({"selector": {"matchLabels": {"team": "b"}}})), false),
+            (Some(serde_json::json!({"names": ["ns"], "selector": {"matchLabels": {"team": "b"}}})), true),
+            (Some(serde_json::json!({"selector": {"matchExpressions": [{"key": "team", "operator": "In", "values": ["a"]}]}})), true),
+            (Some(serde_json::json!({"selector": {"matchExpressions": [{"key": "team", "operator": "NotIn", "values": ["a"]}]}})), false),
+            (Some(serde_json::json!({"selector": {"matchExpressions": [{"key": "x", "operator": "DoesNotExist"}]}})), true),
+            (Some(serde_json::json!({"selector": {"matchExpressions": [{"key": "team", "operator": "Gt", "values": ["0"]}]}})), false),
+        ] {
+            assert_eq!(access(allowed.clone()).allows_namespace("ns", &labels), expected, "{allowed:?}");
+        }
+    }
+
+    #[test]
+    fn accounts_are_listed_or_any() {
+        let mut spec = access(None);
+        assert!(spec.allows_account("111122223333"));
+        assert!(!spec.allows_account("444455556666"));
+        spec.accounts = vec!["*".into()];
+        assert!(spec.allows_account("444455556666"));
+    }
+}

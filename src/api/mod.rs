@@ -1,0 +1,26 @@
+//! The custom resources of `integrations.port.io/v1alpha1`.
+
+mod access;
+mod conditions;
+mod integration;
+mod reason;
+mod status;
+
+pub use access::{AdoptionLimit, AllowedNamespaces, Limits, PortAwsAccess, PortAwsAccessSpec};
+pub use conditions::{ConditionStatus, ConditionType, Conditions};
+pub use integration::{
+    AccessRef, Adoption, DeletionPolicy, ExtraPolicies, Mode, OidcProviderSpec, PortAwsIntegration,
+    PortAwsIntegrationSpec, ProviderDeletionPolicy, ProviderManagement, RoleSpec,
+};
+pub(crate) use conditions::cut;
+pub use reason::Reason;
+pub use status::{AccountCounts, AccountState, AccountStatus, PendingChange, PortAwsIntegrationStatus, TrustStatus, Use};
+
+/// API group of all kinds.
+pub const GROUP: &str = "integrations.port.io";
+/// Set while something of a resource may exist in AWS.
+pub const FINALIZER: &str = "integrations.port.io/cleanup";
+/// A new value asks for a check at once; it is echoed in `status.lastHandledReconcileAt`.
+pub const REQUESTED_AT: &str = "integrations.port.io/requestedAt";
+/// The value `true` releases a blocked deletion; an Event says what stays behind in AWS.
+pub const ABANDON: &str = "integrations.port.io/abandon";

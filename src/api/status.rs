@@ -1,0 +1,148 @@
+//! The status of a `PortAwsIntegration`.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What the operator last saw. Nothing here is needed to find what the operator owns in AWS: tags
+/// there say it.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PortAwsIntegrationStatus {
+    /// The generation of spec that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+
+    /// Ready, Reconciling and Stalled as kstatus defines them; AccountsResolved, OIDCProviderReady
+    /// and RoleReady for the parts; InUse for whether Port uses the role, which is no part of Ready.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+
+    /// Whom the role trusts. Compare the subject with the one in Port's CloudFormation link.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trust: Option<TrustStatus>,
+
+    /// The role's ARN with ${accountId} for the account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role_arn_format: Option<String>,
+
+    /// The roles that are ready, to paste into the field accountRoleArns of Port. Absent with more
+    /// than 50 accounts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
+    pub role_arns: Vec<String>,
+
+    /// Every account, sorted by id.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
+    pub accounts: Vec<AccountStatus>,
+
+    /// How many accounts are in which state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account_counts: Option<AccountCounts>,
+
+    /// With mode Observe: what Enforce would change in AWS.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
+    pub pending_changes: Vec<PendingChange>,
+
+    /// The value of the annotation integrations.port.io/requestedAt that was last answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_handled_reconcile_at: Option<String>,
+}
+
+/// Whom the role trusts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TrustStatus {
+    /// URL of the issuer.
+    pub issuer: String,
+    /// Value of aud that the role demands.
+    pub audience: String,
+    /// Value of sub that the role demands.
+    pub subject: String,
+}
+
+/// One account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AccountStatus {
+    /// ID of the account.
+    pub id: String,
+    /// State of the account.
+    pub state: AccountState,
+    /// Why it is in that state, in one word.
+    pub reason: String,
+    /// What to do about it, in at most 160 bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Whether something of this resource may exist in the account. It is written before the first
+    /// change in AWS.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub claimed: bool,
+    /// IAM's unique ID of the role, if the operator made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role_id: Option<String>,
+    /// Whether Port has used the role.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used: Option<Use>,
+}
+
+/// State of an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum AccountState {
+    /// As wanted.
+    Ready,
+    /// Not visited yet.
+    Pending,
+    /// Observe: it differs from what is wanted.
+    Drifted,
+    /// A failure that may pass by itself.
+    Failed,
+    /// AWS refuses for want of permission or of credentials.
+    Denied,
+    /// Something that is not ours is in the way.
+    Conflict,
+    /// The PortAwsAccess does not cover it.
+    NotAllowed,
+    /// AWS or the hold tag says to leave it alone.
+    Held,
+    /// No target any more.
+    Removed,
+}
+
+/// Whether Port has used a role, as IAM reports it (some hours late).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Use {
+    /// Not yet, and the role is younger than 24 hours.
+    NotYet,
+    /// Never.
+    Never,
+    /// In the last 7 days.
+    Recent,
+    /// Longer ago.
+    Stale,
+}
+
+/// How many accounts are in which state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AccountCounts {
+    /// Target accounts.
+    pub total: i32,
+    /// Those in state Ready.
+    pub ready: i32,
+    /// Those that are neither ready nor pending nor skipped.
+    pub failed: i32,
+    /// Those that are left out.
+    pub skipped: i32,
+}
+
+/// One thing that Enforce would change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PendingChange {
+    /// ID of the account.
+    pub account: String,
+    /// The change, in words.
+    pub change: String,
+}

@@ -1,0 +1,7 @@
+//! IAM policy documents as data: what they mean, not how they are written.
+
+mod document;
+mod trust;
+
+pub use document::{Effect, MalformedPolicy, PolicyDocument, Statement};
+pub use trust::{ASSUME_ACTION, FieldDrift, TrustPolicy, covers};

@@ -1,0 +1,110 @@
+"""Starts the AWS backend of the tests and the demo: IAM, STS and Organizations
+on one address, with faults, a record of all calls and a control API."""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import logging
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import NoReturn
+
+# moto reads its settings when it is loaded.
+os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"
+os.environ["MOTO_DISABLE_GLOBAL_CORS"] = "true"
+
+from moto.server import DomainDispatcherApplication, create_backend_app  # noqa: E402
+
+import honest_iam  # noqa: E402
+import identity  # noqa: E402
+from calls import HttpRequest, HttpResponse  # noqa: E402
+from control import PREFIX, Control  # noqa: E402
+from documents import Permuter  # noqa: E402
+from faults import FaultTable, ParkingLot  # noqa: E402
+from gateway import Gateway  # noqa: E402
+from http_server import Respond, Server  # noqa: E402
+from recorder import Recorder  # noqa: E402
+
+
+def build(keep_calls: int) -> Respond:
+    """Puts the parts together."""
+    permuter, recorder = Permuter(), Recorder(keep_calls)
+    faults, lot = FaultTable(), ParkingLot()
+    identity.install()
+    honest_iam.install(permuter)
+    app = DomainDispatcherApplication(create_backend_app)
+    gateway = Gateway(app, recorder, faults, lot)
+    control = Control(gateway, recorder, faults, lot, permuter)
+
+    def respond(request: HttpRequest) -> HttpResponse | None:
+        if request.path.startswith(PREFIX):
+            return control.handle(request)
+        return gateway.handle(request)
+
+    return respond
+
+
+def loopback(host: str) -> str:
+    """Whoever reaches the backend rules it, so it must stay on this host."""
+    if host != "localhost" and not ipaddress.ip_address(host).is_loopback:
+        raise argparse.ArgumentTypeError(f"{host} is not a loopback address")
+    return host
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Writes a file that is never seen half written."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="ascii")
+    temporary.replace(path)
+
+
+def exit_when_input_closes() -> None:
+    """Ends the process when whoever started it ends, however that happens."""
+
+    def watch() -> NoReturn:
+        while sys.stdin.buffer.read(4096):
+            pass
+        os._exit(0)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def arguments() -> argparse.Namespace:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--host", type=loopback, default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    parser.add_argument(
+        "--ready-file", type=Path, help="gets the port when the backend listens"
+    )
+    parser.add_argument(
+        "--keep-calls", type=int, default=200_000, help="calls that are recorded"
+    )
+    parser.add_argument(
+        "--exit-with-stdin",
+        action="store_true",
+        help="exit when standard input is closed",
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Serves until a signal comes."""
+    options = arguments()
+    logging.basicConfig(level=logging.ERROR, stream=sys.stderr)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(0))
+    server = Server((options.host, options.port), build(options.keep_calls))
+    if options.exit_with_stdin:
+        exit_when_input_closes()
+    if options.ready_file:
+        write_atomically(options.ready_file, str(server.server_address[1]))
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()

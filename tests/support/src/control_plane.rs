@@ -1,0 +1,404 @@
+//! A real Kubernetes control plane: etcd, kube-apiserver and, if asked, kube-controller-manager.
+//!
+//! State is thrown away, so everything ends by SIGKILL: on SIGTERM the API server would wait a
+//! minute for open watches.
+
+mod audit;
+mod files;
+mod kubectl;
+mod tools;
+
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
+use kube::api::PostParams;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Api, Client, Config};
+use serde_json::Value;
+
+pub use audit::Write;
+pub use tools::tools_folder;
+
+use crate::ports::free_port;
+use crate::process::{Process, SpawnOptions};
+use crate::wait::eventually;
+use crate::{Error, Result};
+use files::{Folder, Tokens};
+
+const READY_DEADLINE: Duration = Duration::from_secs(60);
+const ATTEMPTS: usize = 3;
+const TOKEN_SECONDS: i64 = 8 * 3600;
+
+/// How to start a control plane.
+#[derive(Debug, Clone, Default)]
+pub struct StartOptions {
+    /// Folder with the binaries; `None` finds or builds it, see [`tools_folder`].
+    pub tools: Option<PathBuf>,
+    /// Whether namespaces are to be deleted for good, owner references collected and default
+    /// service accounts made.
+    pub controller_manager: bool,
+    /// Whether to keep an audit log, for [`ControlPlane::writes_by`].
+    pub audit: bool,
+    /// Folder for all state, kept at the end; `None` is a temporary one.
+    pub data_dir: Option<PathBuf>,
+}
+
+/// A running control plane; dropping it kills its processes and removes its temporary folder.
+#[derive(Debug)]
+pub struct ControlPlane {
+    // Order matters: fields are dropped from the first to the last, the folder at the end.
+    controller_manager: Option<Process>,
+    api_server: Mutex<Option<Process>>,
+    etcd: Process,
+    settings: Settings,
+    config: Config,
+}
+
+/// What stays the same over restarts of the API server.
+#[derive(Debug)]
+struct Settings {
+    folder: Folder,
+    tools: PathBuf,
+    tokens: Tokens,
+    etcd_port: u16,
+    peer_port: u16,
+    api_port: u16,
+    audit: bool,
+}
+
+impl ControlPlane {
+    /// Starts a control plane and waits until it is ready.
+    pub async fn start(options: StartOptions) -> Result<Self> {
+        crate::install_crypto_provider();
+        let tools = match &options.tools {
+            Some(folder) => folder.clone(),
+            None => tools_folder().await?,
+        };
+        let mut attempt = 1;
+        loop {
+            match Self::start_once(&options, tools.clone()).await {
+                // Between our look at a port and its use, another process may take it.
+                Err(error) if is_port_clash(&error) && attempt < ATTEMPTS => attempt += 1,
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn start_once(options: &StartOptions, tools: PathBuf) -> Result<Self> {
+        let folder = Folder::new(options.data_dir.as_deref())?;
+        let settings = Settings {
+            tokens: files::prepare(&folder)?,
+            folder,
+            tools,
+            etcd_port: free_port()?,
+            peer_port: free_port()?,
+            api_port: free_port()?,
+            audit: options.audit,
+        };
+        let etcd = settings.spawn("etcd", settings.etcd_args())?;
+        settings.wait_for_etcd(&etcd).await?;
+        let api_server = settings.spawn("kube-apiserver", settings.api_server_args())?;
+        let config = settings.admin_config(&api_server).await?;
+        wait_until_ready(&api_server, &config).await?;
+        let controller_manager = if options.controller_manager {
+            let args = settings.controller_manager_args()?;
+            Some(settings.spawn("kube-controller-manager", args)?)
+        } else {
+            None
+        };
+        Ok(Self {
+            controller_manager,
+            api_server: Mutex::new(Some(api_server)),
+            etcd,
+            settings,
+            config,
+        })
+    }
+
+    /// A new client with all rights.
+    ///
+    /// A client belongs to the async runtime that it was made in: make one in each test.
+    pub fn admin_client(&self) -> Result<Client> {
+        Ok(Client::try_from(self.config.clone())?)
+    }
+
+    /// A new client for one of the kubeconfig files.
+    pub async fn client_for(&self, kubeconfig: &Path) -> Result<Client> {
+        Ok(Client::try_from(read_config(kubeconfig).await?)?)
+    }
+
+    /// A kubeconfig file with all rights.
+    #[must_use]
+    pub fn admin_kubeconfig(&self) -> PathBuf {
+        self.settings.folder.join("admin.kubeconfig")
+    }
+
+    /// A kubeconfig file that acts as an existing service account, with a token for eight hours.
+    pub async fn kubeconfig_for_service_account(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> Result<PathBuf> {
+        let accounts = Api::<ServiceAccount>::namespaced(self.admin_client()?, namespace);
+        let request = TokenRequest {
+            spec: TokenRequestSpec {
+                expiration_seconds: Some(TOKEN_SECONDS),
+                ..TokenRequestSpec::default()
+            },
+            ..TokenRequest::default()
+        };
+        let answer = accounts
+            .create_token_request(name, &PostParams::default(), &request)
+            .await?;
+        let token = answer.status.map(|status| status.token).unwrap_or_default();
+        let file = format!("{namespace}.{name}.kubeconfig");
+        let server = self.server_url();
+        self.settings
+            .folder
+            .write_kubeconfig(&file, &server, name, &token)
+    }
+
+    /// The API server's address.
+    #[must_use]
+    pub fn server_url(&self) -> String {
+        self.settings.server_url()
+    }
+
+    /// The folder of all state and logs (`etcd.log`, `kube-apiserver.log` and so on).
+    #[must_use]
+    pub fn data_dir(&self) -> &Path {
+        self.settings.folder.path()
+    }
+
+    /// The folder of the binaries.
+    #[must_use]
+    pub fn tools(&self) -> &Path {
+        &self.settings.tools
+    }
+
+    /// Process ids of what runs now.
+    #[must_use]
+    pub fn pids(&self) -> Vec<u32> {
+        let api_server = self.lock_api_server();
+        let all = [
+            Some(&self.etcd),
+            api_server.as_ref(),
+            self.controller_manager.as_ref(),
+        ];
+        let running = all.into_iter().flatten().filter(|it| it.is_running());
+        running.map(Process::pid).collect()
+    }
+
+    /// Kills the API server: every request and watch breaks. etcd keeps the objects.
+    pub async fn stop_api_server(&self) -> Result<()> {
+        let process = self.lock_api_server().take();
+        match process {
+            Some(process) => process.kill().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Starts the API server again, on the same port and with the same objects, and waits until it
+    /// is ready. Does nothing if it runs.
+    pub async fn start_api_server(&self) -> Result<()> {
+        if self.lock_api_server().as_ref().is_some_and(Process::is_running) {
+            return Ok(());
+        }
+        let args = self.settings.api_server_args();
+        let process = self.settings.spawn("kube-apiserver", args)?;
+        wait_until_ready(&process, &self.config).await?;
+        *self.lock_api_server() = Some(process);
+        Ok(())
+    }
+
+    /// Kills the API server and starts it again.
+    pub async fn restart_api_server(&self) -> Result<()> {
+        self.stop_api_server().await?;
+        self.start_api_server().await
+    }
+
+    /// Kills everything and waits for the end. Dropping does the same.
+    pub async fn kill(self) -> Result<()> {
+        if let Some(process) = &self.controller_manager {
+            process.kill().await?;
+        }
+        self.stop_api_server().await?;
+        self.etcd.kill().await
+    }
+
+    /// All events of the audit log, the oldest first.
+    ///
+    /// An event is written when its answer is complete, which can be a moment after a client has
+    /// read that answer.
+    pub fn audit_events(&self) -> Result<Vec<Value>> {
+        if !self.settings.audit {
+            let text = "the control plane was started without an audit log";
+            return Err(Error::Setup(text.to_owned()));
+        }
+        audit::read(&self.settings.folder.join("audit.log"))
+    }
+
+    /// The write requests that `user` made since then, refused ones included.
+    ///
+    /// The user of a service account is `system:serviceaccount:<namespace>:<name>`.
+    pub fn writes_by(&self, user: &str, since: SystemTime) -> Result<Vec<Write>> {
+        audit::writes(&self.audit_events()?, user, since)
+    }
+
+    fn lock_api_server(&self) -> std::sync::MutexGuard<'_, Option<Process>> {
+        self.api_server
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Settings {
+    fn server_url(&self) -> String {
+        format!("https://127.0.0.1:{}", self.api_port)
+    }
+
+    fn spawn(&self, name: &str, args: Vec<String>) -> Result<Process> {
+        Process::spawn(SpawnOptions {
+            name: name.to_owned(),
+            program: tools::tool(&self.tools, name)?,
+            args: args.into_iter().map(Into::into).collect(),
+            env: vec![("HOME".into(), self.folder.path().into())],
+            log: self.folder.join(&format!("{name}.log")),
+        })
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.join(name).display().to_string()
+    }
+
+    fn etcd_args(&self) -> Vec<String> {
+        let client = format!("http://127.0.0.1:{}", self.etcd_port);
+        let peer = format!("http://127.0.0.1:{}", self.peer_port);
+        vec![
+            format!("--data-dir={}", self.path("etcd")),
+            format!("--listen-client-urls={client}"),
+            format!("--advertise-client-urls={client}"),
+            format!("--listen-peer-urls={peer}"),
+            format!("--initial-advertise-peer-urls={peer}"),
+            format!("--initial-cluster=default={peer}"),
+            "--unsafe-no-fsync".to_owned(),
+            "--log-level=error".to_owned(),
+        ]
+    }
+
+    fn api_server_args(&self) -> Vec<String> {
+        let mut args = vec![
+            format!("--etcd-servers=http://127.0.0.1:{}", self.etcd_port),
+            "--bind-address=127.0.0.1".to_owned(),
+            "--advertise-address=127.0.0.1".to_owned(),
+            format!("--secure-port={}", self.api_port),
+            format!("--cert-dir={}", self.path("pki")),
+            format!("--token-auth-file={}", self.path("tokens.csv")),
+            "--authorization-mode=RBAC".to_owned(),
+            "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
+            format!("--service-account-key-file={}", self.path("sa.key")),
+            format!("--service-account-signing-key-file={}", self.path("sa.key")),
+            "--service-cluster-ip-range=10.0.0.0/24".to_owned(),
+            "--disable-admission-plugins=ServiceAccount".to_owned(),
+            "--endpoint-reconciler-type=none".to_owned(),
+            "--allow-privileged=true".to_owned(),
+        ];
+        if self.audit {
+            args.push(format!("--audit-policy-file={}", self.path("audit-policy.json")));
+            args.push(format!("--audit-log-path={}", self.path("audit.log")));
+            // Large enough never to be rotated away under a test.
+            args.push("--audit-log-maxsize=4096".to_owned());
+        }
+        args
+    }
+
+    fn controller_manager_args(&self) -> Result<Vec<String>> {
+        let kubeconfig = self.folder.write_kubeconfig(
+            "controller-manager.kubeconfig",
+            &self.server_url(),
+            "controller-manager",
+            &self.tokens.controller_manager,
+        )?;
+        Ok(vec![
+            format!("--kubeconfig={}", kubeconfig.display()),
+            "--leader-elect=false".to_owned(),
+            "--secure-port=0".to_owned(),
+            "--controllers=garbage-collector-controller,namespace-controller,serviceaccount-controller"
+                .to_owned(),
+            format!("--service-account-private-key-file={}", self.path("sa.key")),
+        ])
+    }
+
+    async fn wait_for_etcd(&self, etcd: &Process) -> Result<()> {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.etcd_port));
+        eventually("etcd to listen", READY_DEADLINE, async || {
+            if let Err(error) = etcd.check_running() {
+                return Ok(Some(Err(error)));
+            }
+            let connection = TcpStream::connect_timeout(&address, Duration::from_secs(1));
+            Ok(connection.ok().map(|_| Ok(())))
+        })
+        .await?
+    }
+
+    /// The API server makes its own certificate at its first start, which its clients trust.
+    async fn admin_config(&self, api_server: &Process) -> Result<Config> {
+        let certificate = self.folder.join("pki/apiserver.crt");
+        let server = self.server_url();
+        let admin = &self.tokens.admin;
+        eventually("the API server's certificate", READY_DEADLINE, async || {
+            if let Err(error) = api_server.check_running() {
+                return Ok(Some(Err(error)));
+            }
+            Ok(certificate.exists().then_some(Ok(())))
+        })
+        .await??;
+        let file = self
+            .folder
+            .write_kubeconfig("admin.kubeconfig", &server, "admin", admin)?;
+        // The file may be there before its content is.
+        eventually("a readable certificate", READY_DEADLINE, async || {
+            read_config(&file).await.map(Some)
+        })
+        .await
+    }
+}
+
+async fn read_config(kubeconfig: &Path) -> Result<Config> {
+    let failed = |error| Error::Setup(format!("{}: {error}", kubeconfig.display()));
+    let parsed = Kubeconfig::read_from(kubeconfig).map_err(failed)?;
+    Config::from_custom_kubeconfig(parsed, &KubeConfigOptions::default())
+        .await
+        .map_err(failed)
+}
+
+async fn wait_until_ready(api_server: &Process, config: &Config) -> Result<()> {
+    let client = Client::try_from(config.clone())?;
+    let namespaces = Api::<Namespace>::all(client.clone());
+    eventually("the API server to be ready", READY_DEADLINE, async || {
+        if let Err(error) = api_server.check_running() {
+            return Ok(Some(Err(error)));
+        }
+        let request = http::Request::get("/readyz")
+            .body(Vec::new())
+            .map_err(|error| Error::Setup(error.to_string()))?;
+        let answer = client.request_text(request).await?;
+        if answer != "ok" {
+            return Err(Error::not_yet(answer));
+        }
+        // Made by the server itself, and not part of being ready.
+        for name in ["default", "kube-system"] {
+            namespaces.get(name).await?;
+        }
+        Ok(Some(Ok(())))
+    })
+    .await?
+}
+
+fn is_port_clash(error: &Error) -> bool {
+    matches!(error, Error::Process { log, .. } if log.contains("address already in use"))
+}

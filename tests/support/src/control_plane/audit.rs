@@ -1,0 +1,140 @@
+//! What the API server's audit log says about who wrote what.
+
+use std::path::Path;
+use std::time::SystemTime;
+
+use k8s_openapi::jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::{Error, Result};
+
+/// Everything at level Metadata. The stage before the answer would only double the lines.
+pub(super) fn policy() -> Value {
+    json!({
+        "apiVersion": "audit.k8s.io/v1",
+        "kind": "Policy",
+        "omitStages": ["RequestReceived"],
+        "rules": [{"level": "Metadata"}],
+    })
+}
+
+/// One finished write request, refused ones included.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Write {
+    /// `create`, `update`, `patch`, `delete` or `deletecollection`.
+    pub verb: String,
+    /// API group; empty for the core group.
+    pub group: String,
+    /// Resource, plural.
+    pub resource: String,
+    /// Subresource, such as `status`.
+    pub subresource: Option<String>,
+    /// Namespace, for namespaced resources.
+    pub namespace: Option<String>,
+    /// Name of the object, if the request had it in its path or body.
+    pub name: Option<String>,
+    /// HTTP status code of the answer.
+    pub code: u16,
+    /// When the answer was complete, RFC 3339 with microseconds.
+    pub stage_timestamp: String,
+}
+
+/// Reads all events. A last line without its end is still being written and is left out.
+pub(super) fn read(path: &Path) -> Result<Vec<Value>> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        // Made with the first event.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(Error::file("read", path)(error)),
+    };
+    parse(&text)
+}
+
+fn parse(text: &str) -> Result<Vec<Value>> {
+    text.split_inclusive('\n')
+        .filter(|line| line.ends_with('\n') && !line.trim().is_empty())
+        .map(|line| Ok(serde_json::from_str(line)?))
+        .collect()
+}
+
+/// The writes among `events` that `user` finished at `since` or later.
+pub(super) fn writes(events: &[Value], user: &str, since: SystemTime) -> Result<Vec<Write>> {
+    let since = Timestamp::try_from(since)
+        .map_err(|error| Error::Setup(format!("a time out of range: {error}")))?;
+    Ok(events
+        .iter()
+        .filter(|event| event["stage"] == "ResponseComplete" && event["user"]["username"] == user)
+        .filter_map(as_write)
+        .filter(|write| {
+            let at = write.stage_timestamp.parse::<Timestamp>();
+            at.is_ok_and(|at| at >= since)
+        })
+        .collect())
+}
+
+fn as_write(event: &Value) -> Option<Write> {
+    let verb = event["verb"].as_str()?;
+    if !["create", "update", "patch", "delete", "deletecollection"].contains(&verb) {
+        return None;
+    }
+    let object = &event["objectRef"];
+    let text = |key: &str| object[key].as_str().map(str::to_owned);
+    Some(Write {
+        verb: verb.to_owned(),
+        group: text("apiGroup").unwrap_or_default(),
+        resource: text("resource")?,
+        subresource: text("subresource"),
+        namespace: text("namespace"),
+        name: text("name"),
+        code: event["responseStatus"]["code"]
+            .as_u64()
+            .and_then(|code| u16::try_from(code).ok())
+            .unwrap_or_default(),
+        stage_timestamp: event["stageTimestamp"].as_str()?.to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    type TestResult = Result<(), Box<dyn std::error::Error>>;
+
+    fn event(user: &str, verb: &str, stage: &str, second: u32) -> Value {
+        json!({
+            "stage": stage, "verb": verb, "user": {"username": user},
+            "objectRef": {"apiGroup": "apps", "resource": "deployments", "subresource": "status",
+                          "namespace": "a", "name": "b"},
+            "responseStatus": {"code": 200},
+            "stageTimestamp": format!("2024-01-01T00:00:{second:02}.000001Z"),
+        })
+    }
+
+    #[test]
+    fn a_line_that_is_not_finished_is_left_out() -> TestResult {
+        assert_eq!(parse("{\"a\":1}\n{\"b\":2}\n{\"c\"")?.len(), 2);
+        assert!(parse("nonsense\n").is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn only_finished_writes_of_the_user_count() -> TestResult {
+        let done = "ResponseComplete";
+        let events = [
+            event("me", "patch", done, 10),
+            event("me", "get", done, 11),
+            event("me", "patch", "ResponseStarted", 12),
+            event("you", "patch", done, 13),
+            event("me", "create", done, 1),
+        ];
+        let since = SystemTime::from("2024-01-01T00:00:05Z".parse::<Timestamp>()?);
+        let found = writes(&events, "me", since)?;
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].verb, "patch");
+        assert_eq!(found[0].subresource.as_deref(), Some("status"));
+        assert_eq!(found[0].code, 200);
+        assert_eq!(writes(&events, "me", since - Duration::from_secs(60))?.len(), 2);
+        Ok(())
+    }
+}
