@@ -6,4 +6,6 @@
 
 pub mod api;
 pub mod domain;
+pub mod plan;
 pub mod policy;
+pub mod schedule;

@@ -11,13 +11,12 @@ import signal
 import sys
 import threading
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-# moto reads its settings when it is loaded.
-os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"
+# moto reads this when it is loaded.
 os.environ["MOTO_DISABLE_GLOBAL_CORS"] = "true"
 
-from moto.server import DomainDispatcherApplication, create_backend_app  # noqa: E402
+from moto.moto_server.werkzeug_app import create_backend_app  # noqa: E402
 
 import honest_iam  # noqa: E402
 import identity  # noqa: E402
@@ -25,9 +24,14 @@ from calls import HttpRequest, HttpResponse  # noqa: E402
 from control import PREFIX, Control  # noqa: E402
 from documents import Permuter  # noqa: E402
 from faults import FaultTable, ParkingLot  # noqa: E402
-from gateway import Gateway  # noqa: E402
+from gateway import MOTO_API, Gateway, WsgiApp  # noqa: E402
 from http_server import Respond, Server  # noqa: E402
 from recorder import Recorder  # noqa: E402
+
+if TYPE_CHECKING:
+    from moto.backends import SERVICE_NAMES
+
+SERVICES: tuple[SERVICE_NAMES, ...] = ("iam", "sts", "organizations", MOTO_API)
 
 
 def build(keep_calls: int) -> Respond:
@@ -36,8 +40,8 @@ def build(keep_calls: int) -> Respond:
     faults, lot = FaultTable(), ParkingLot()
     identity.install()
     honest_iam.install(permuter)
-    app = DomainDispatcherApplication(create_backend_app)
-    gateway = Gateway(app, recorder, faults, lot)
+    apps: dict[str, WsgiApp] = {s: create_backend_app(s) for s in SERVICES}
+    gateway = Gateway(apps, recorder, faults, lot)
     control = Control(gateway, recorder, faults, lot, permuter)
 
     def respond(request: HttpRequest) -> HttpResponse | None:

@@ -11,9 +11,6 @@ from urllib.parse import parse_qsl
 _CREDENTIAL = re.compile(r"Credential=([^/,\s]+)/[^/]*/([^/]*)/([^/]*)/aws4_request")
 _SERVICE_OF_VERSION = {"2010-05-08": "iam", "2011-06-15": "sts"}
 _SERVICE_OF_TARGET = {"AWSOrganizationsV20161128": "organizations"}
-_ARN_ACCOUNT = re.compile(r"^arn:[\w-]+:\w+::(\d{12}):")
-
-SERVED = frozenset({"iam", "sts", "organizations"})
 
 
 @dataclass(frozen=True)
@@ -94,12 +91,6 @@ def parse_call(request: HttpRequest) -> AwsCall:
         region=credential.group(2) if credential else "us-east-1",
         user_agent=request.headers.get("user-agent", ""),
     )
-
-
-def account_of_arn(arn: str) -> str | None:
-    """The account id inside an ARN."""
-    found = _ARN_ACCOUNT.match(arn)
-    return found.group(1) if found else None
 
 
 def _json_params(body: bytes) -> dict[str, Any]:

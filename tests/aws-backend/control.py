@@ -186,9 +186,7 @@ class Control:
         seed = request.body.get("seed")
         if seed is not None and not isinstance(seed, int):
             raise ControlError(400, "seed must be an integer or null")
-        self._permuter.configure(
-            account if account == "*" else request.account(), seed
-        )
+        self._permuter.configure(account if account == "*" else request.account(), seed)
         return {}
 
     def _role_last_used(self, request: ControlRequest) -> dict[str, Any]:
@@ -207,9 +205,7 @@ class Control:
     def _credentials(self, request: ControlRequest) -> dict[str, Any]:
         session = request.body.get("session", "backend")
         with self._gateway.moto_lock:
-            issued = issue_credentials(
-                request.account(), request.text("role"), session
-            )
+            issued = issue_credentials(request.account(), request.text("role"), session)
         return asdict(issued)
 
     def _state(self, request: ControlRequest) -> dict[str, Any]:

@@ -16,9 +16,7 @@ _NAMESPACE = {
 _XML_CODE = re.compile(rb"<Code>([^<]+)</Code>")
 
 
-def error_response(
-    call: AwsCall, status: int, code: str, message: str
-) -> HttpResponse:
+def error_response(call: AwsCall, status: int, code: str, message: str) -> HttpResponse:
     """An error as the service of `call` would answer it."""
     request_id = str(uuid.uuid4())
     if call.is_json:

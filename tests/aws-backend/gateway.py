@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import logging
 import threading
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
-from calls import SERVED, AwsCall, HttpRequest, HttpResponse, parse_call
+from botocore.model import OperationNotFoundError
+
+from calls import AwsCall, HttpRequest, HttpResponse, parse_call
 from errors import error_code, error_response
 from faults import ERROR_KINDS, FaultTable, ParkingLot, Rule
 from identity import account_of_key, caller_arn
@@ -17,6 +19,9 @@ from recorder import Record, Recorder
 LOG = logging.getLogger("aws-backend")
 
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Any]
+
+MOTO_API: Final = "moto_api"
+"""The name of moto's own API among its services."""
 
 _ERRORS = {
     "throttle": (400, "Throttling", "Rate exceeded"),
@@ -42,9 +47,13 @@ class Gateway:
     """Takes requests that are not for the control API."""
 
     def __init__(
-        self, app: WsgiApp, recorder: Recorder, faults: FaultTable, lot: ParkingLot
+        self,
+        apps: Mapping[str, WsgiApp],
+        recorder: Recorder,
+        faults: FaultTable,
+        lot: ParkingLot,
     ) -> None:
-        self._app = app
+        self._apps = apps
         self._recorder = recorder
         self._faults = faults
         self._lot = lot
@@ -53,9 +62,9 @@ class Gateway:
 
     def handle(self, request: HttpRequest) -> HttpResponse | None:
         """The answer, or None if the connection is to be cut."""
-        if request.path.startswith("/moto-api/"):
-            return self._run_moto(request)
         call = parse_call(request)
+        if request.path.startswith("/moto-api/"):
+            return self._guarded(MOTO_API, request, call)
         account = account_of_key(
             call.access_key, request.headers.get("x-moto-account-id")
         )
@@ -101,16 +110,25 @@ class Gateway:
     def _apply(
         self, request: HttpRequest, call: AwsCall, record: Record
     ) -> HttpResponse:
-        if call.service not in SERVED:
+        if call.service not in self._apps:
             message = f"The service {call.service or 'of this request'} is not served."
             return error_response(call, 501, "NotImplemented", message)
         record.applied = True
+        return self._guarded(call.service, request, call)
+
+    def _guarded(
+        self, service: str, request: HttpRequest, call: AwsCall
+    ) -> HttpResponse:
+        """Runs moto; whatever it raises becomes an answer."""
         try:
-            return self._run_moto(request)
+            return self._run_moto(service, request)
+        except OperationNotFoundError:
+            message = f"Could not find operation {call.action}"
+            return error_response(call, 400, "InvalidAction", message)
         except NotImplementedError as error:
             return error_response(call, 501, "NotImplemented", str(error))
-        except Exception as error:  # moto raises whatever its code stumbles on
-            LOG.exception("%s:%s failed", call.service, call.action)
+        except Exception as error:
+            LOG.exception("%s:%s failed", service, call.action)
             return error_response(call, 500, "InternalFailure", repr(error))
 
     def _error(self, rule: Rule, call: AwsCall, record: Record) -> HttpResponse:
@@ -137,8 +155,8 @@ class Gateway:
             f"{action} action"
         )
 
-    def _run_moto(self, request: HttpRequest) -> HttpResponse:
-        """Runs the WSGI application on a request, one at a time."""
+    def _run_moto(self, service: str, request: HttpRequest) -> HttpResponse:
+        """Runs the application of a service on a request, one at a time."""
         answer: dict[str, Any] = {}
 
         def start_response(
@@ -149,7 +167,7 @@ class Gateway:
             return lambda _data: None
 
         with self.moto_lock:
-            chunks = self._app(_environ(request), start_response)
+            chunks = self._apps[service](_environ(request), start_response)
             try:
                 body = b"".join(chunks)
             finally:

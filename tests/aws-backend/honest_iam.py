@@ -9,10 +9,11 @@ import re
 from typing import Any
 from urllib.parse import quote
 
-import moto.core.responses as moto_responses
-import moto.iam.models as iam_models
+import moto.core.responses
 import moto.iam.urls as iam_urls
 from moto.core.responses import ActionResult, EmptyResult
+from moto.core.utils import method_names_from_class
+from moto.iam.aws_managed_policies import aws_managed_policies_data
 from moto.iam.exceptions import (
     EntityAlreadyExists,
     InvalidInput,
@@ -214,8 +215,8 @@ def _over_quota(quota: str, limit: int) -> LimitExceededException:
     return LimitExceededException(f"Cannot exceed quota for {quota}: {limit}")
 
 
-def _check_role_name(name: str) -> None:
-    if not _ROLE_NAME.fullmatch(name):
+def _check_role_name(name: str | None) -> None:
+    if not _ROLE_NAME.fullmatch(name or ""):
         raise ValidationError(
             f"1 validation error detected: Value '{name}' at 'roleName' failed to "
             "satisfy constraint: Member must satisfy regular expression pattern: "
@@ -245,17 +246,17 @@ def _check_tags(added: list[dict[str, str]], total: int) -> None:
         raise _over_quota("TagsPerResource", MAX_TAGS)
 
 
-def _check_trust(document: str) -> None:
+def _check_trust(document: str | None) -> None:
+    document = document or ""
     if len(re.sub(r"\s", "", document)) > MAX_TRUST_POLICY:
         raise _over_quota("ACLSizePerRole", MAX_TRUST_POLICY)
     IAMTrustPolicyDocumentValidator(document).validate()
 
 
 def _load_managed_policies() -> None:
-    """Parses the few policies once; moto parses all anew for each account."""
-    everything = json.loads(iam_models.aws_managed_policies_data)
+    """Gives each account a few AWS managed policies, parsed only once."""
+    everything = json.loads(aws_managed_policies_data)
     kept = {name: everything[name] for name in MANAGED_POLICIES}
-    iam_models.aws_managed_policies_data = json.dumps(kept)
 
     @functools.cache
     def template(partition: str) -> list[AWSManagedPolicy]:
@@ -270,14 +271,14 @@ def _load_managed_policies() -> None:
             policy.account_id = self.account_id
         return policies
 
-    IAMBackend._init_aws_policies = init_aws_policies
+    backend: Any = IAMBackend
+    backend._init_aws_policies = init_aws_policies
 
 
 def install(permuter: Permuter) -> None:
     """Puts all this in the place of moto's IAM, before its server starts."""
     HonestIam.permuter = permuter
     iam_urls.url_paths["{0}/$"] = HonestIam.dispatch
-    moto_responses.method_names_from_class = functools.cache(
-        moto_responses.method_names_from_class
-    )
+    responses: Any = moto.core.responses
+    responses.method_names_from_class = functools.cache(method_names_from_class)
     _load_managed_policies()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
 import sys
@@ -80,10 +81,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def _cut(self) -> None:
         self.close_connection = True
-        try:
+        with contextlib.suppress(OSError):  # the client may have gone first
             self.connection.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass  # the client went first
 
     def log_message(self, format: str, *args: object) -> None:
         """Nothing: each call is in the record."""

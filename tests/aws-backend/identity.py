@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import moto.iam.models as iam_models
-from moto.core import DEFAULT_ACCOUNT_ID
-from moto.iam.models import AccessKey, IAMBackend, iam_backends
+from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.iam.models import AccessKey, IAMBackend
 from moto.sts.models import sts_backends
 
 _account_of_issued: dict[str, str] = {}

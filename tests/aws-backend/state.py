@@ -43,7 +43,8 @@ def set_last_used(account: str, role_name: str, date: str | None) -> None:
     """Says when a role was last used, or that it never was."""
     role = iam_backends[account]["aws"].get_role(role_name)
     role.last_used = _parse(date) if date else None
-    role.last_used_region = "us-east-1" if date else None
+    region: Any = "us-east-1" if date else None
+    role.last_used_region = region
 
 
 def set_create_date(account: str, role_name: str, date: str) -> None:

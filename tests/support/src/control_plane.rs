@@ -29,7 +29,7 @@ use crate::wait::eventually;
 use crate::{Error, Result};
 use files::{Folder, Tokens};
 
-const READY_DEADLINE: Duration = Duration::from_secs(60);
+const READY_DEADLINE: Duration = Duration::from_mins(1);
 const ATTEMPTS: usize = 3;
 const TOKEN_SECONDS: i64 = 8 * 3600;
 
@@ -205,7 +205,11 @@ impl ControlPlane {
     /// Starts the API server again, on the same port and with the same objects, and waits until it
     /// is ready. Does nothing if it runs.
     pub async fn start_api_server(&self) -> Result<()> {
-        if self.lock_api_server().as_ref().is_some_and(Process::is_running) {
+        if self
+            .lock_api_server()
+            .as_ref()
+            .is_some_and(Process::is_running)
+        {
             return Ok(());
         }
         let args = self.settings.api_server_args();
@@ -308,7 +312,10 @@ impl Settings {
             "--allow-privileged=true".to_owned(),
         ];
         if self.audit {
-            args.push(format!("--audit-policy-file={}", self.path("audit-policy.json")));
+            args.push(format!(
+                "--audit-policy-file={}",
+                self.path("audit-policy.json")
+            ));
             args.push(format!("--audit-log-path={}", self.path("audit.log")));
             // Large enough never to be rotated away under a test.
             args.push("--audit-log-maxsize=4096".to_owned());

@@ -1,6 +1,6 @@
 //! The rules that every version of a resource's status has to keep.
 //!
-//! GitOps tools judge a resource by the kstatus conventions. One version that breaks them for a
+//! `GitOps` tools judge a resource by the kstatus conventions. One version that breaks them for a
 //! moment makes a deployment look finished or failed, so the rules are checked on every version,
 //! not only on the last.
 
@@ -15,7 +15,7 @@ pub use transition::check_transition;
 
 const MAX_MESSAGE: usize = 1024;
 
-/// What a GitOps tool concludes from a resource.
+/// What a `GitOps` tool concludes from a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kstatus {
     /// As wanted.
@@ -30,7 +30,7 @@ pub enum Kstatus {
     NotFound,
 }
 
-/// Computes the status as GitOps tools do for custom resources; `null` stands for no object.
+/// Computes the status as `GitOps` tools do for custom resources; `null` stands for no object.
 #[must_use]
 pub fn compute(object: &Value) -> Kstatus {
     if object.is_null() {
@@ -109,11 +109,15 @@ fn check_form(condition: &Value, object: &Value, broken: &mut Vec<String>) {
     let reason = condition["reason"].as_str().unwrap_or_default();
     rule(text::is_camel_case(reason), "reason is not in CamelCase");
     rule(
-        condition["message"].as_str().is_some_and(|it| it.len() <= MAX_MESSAGE),
+        condition["message"]
+            .as_str()
+            .is_some_and(|it| it.len() <= MAX_MESSAGE),
         "message is missing or longer than 1024 bytes",
     );
     rule(
-        condition["lastTransitionTime"].as_str().is_some_and(text::is_time_in_seconds),
+        condition["lastTransitionTime"]
+            .as_str()
+            .is_some_and(text::is_time_in_seconds),
         "lastTransitionTime is no RFC 3339 time in whole seconds",
     );
     let observed = condition["observedGeneration"].as_i64();
@@ -127,7 +131,10 @@ fn check_form(condition: &Value, object: &Value, broken: &mut Vec<String>) {
         "observedGeneration is ahead of status.observedGeneration",
     );
     if ["Reconciling", "Stalled"].contains(&kind) {
-        rule(status == "True", "an abnormal condition is either True or absent");
+        rule(
+            status == "True",
+            "an abnormal condition is either True or absent",
+        );
     }
 }
 

@@ -131,7 +131,7 @@ async fn holder() -> TestResult {
     let partial = file.with_extension("partial");
     std::fs::write(&partial, process.pid().to_string())?;
     std::fs::rename(&partial, &file)?;
-    process.wait(Duration::from_secs(60)).await;
+    process.wait(Duration::from_mins(1)).await;
     Ok(())
 }
 

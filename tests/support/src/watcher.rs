@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::{Stream, StreamExt};
+use kube::api::ListParams;
 use kube::core::DynamicObject;
 use kube::discovery::ApiResource;
 use kube::runtime::utils::Backoff;
@@ -27,6 +28,7 @@ const RETRY_PERIOD: Duration = Duration::from_millis(200);
 /// steps over such a gap are not judged.
 #[derive(Debug)]
 pub struct StatusWatch {
+    api: Api<DynamicObject>,
     record: Arc<Mutex<Record>>,
     task: JoinHandle<()>,
 }
@@ -60,17 +62,16 @@ impl StatusWatch {
         namespace: Option<&str>,
     ) -> Result<Self> {
         let api = match namespace {
-            Some(namespace) => {
-                Api::<DynamicObject>::namespaced_with(client, namespace, resource)
-            }
+            Some(namespace) => Api::<DynamicObject>::namespaced_with(client, namespace, resource),
             None => Api::all_with(client, resource),
         };
         let record = Arc::new(Mutex::new(Record {
             all_namespaces: namespace.is_none(),
             ..Record::default()
         }));
-        let events = watch(api, Config::default()).backoff(Every(RETRY_PERIOD));
+        let events = watch(api.clone(), Config::default()).backoff(Every(RETRY_PERIOD));
         let this = Self {
+            api,
             record: Arc::clone(&record),
             task: tokio::spawn(follow(events.boxed(), record)),
         };
@@ -119,9 +120,12 @@ impl StatusWatch {
             if wanted(&current) {
                 return Ok(Some(current));
             }
-            // managedFields would fill the message.
-            let spec = &current["metadata"]["generation"];
-            Err(Error::not_yet(format!("generation {spec}, status {}", current["status"])))
+            // The whole object, managedFields and all, would fill the message.
+            let generation = &current["metadata"]["generation"];
+            let status = &current["status"];
+            Err(Error::not_yet(format!(
+                "generation {generation}, status {status}"
+            )))
         })
         .await
     }
@@ -132,13 +136,25 @@ impl StatusWatch {
         self.lock().violations.clone()
     }
 
-    /// Ends the watch; an error if any version broke a rule.
+    /// How often the objects had to be listed anew, so that versions may be missing.
+    #[must_use]
+    pub fn gaps(&self) -> usize {
+        self.lock().lists.saturating_sub(1)
+    }
+
+    /// Waits until everything that the server has now is recorded, and ends the watch; an error
+    /// if any version broke a rule.
     pub async fn finish(self) -> Result<()> {
-        if self.task.is_finished() {
-            return Err(Error::Setup("the watch ended by itself".to_owned()));
-        }
-        // What the server has sent but nobody has read yet is read first.
-        tokio::task::yield_now().await;
+        eventually("the watch to catch up", START_DEADLINE, async || {
+            let list = self.api.list(&ListParams::default()).await?;
+            let record = self.lock();
+            let expected = list.items.iter().map(|it| {
+                let version = it.metadata.resource_version.clone();
+                (record.name_of(it), version.unwrap_or_default())
+            });
+            Ok((expected.collect::<BTreeMap<_, _>>() == record.present()).then_some(()))
+        })
+        .await?;
         let violations = self.violations();
         if violations.is_empty() {
             return Ok(());
@@ -206,13 +222,30 @@ impl Record {
         }
     }
 
+    /// The versions of the objects that are there.
+    fn present(&self) -> BTreeMap<String, String> {
+        let there = self.objects.iter().filter(|(_, history)| !history.deleted);
+        let version = |history: &History| {
+            let last = history.versions.last();
+            last.and_then(|it| {
+                it["metadata"]["resourceVersion"]
+                    .as_str()
+                    .map(str::to_owned)
+            })
+        };
+        there
+            .map(|(name, history)| (name.clone(), version(history).unwrap_or_default()))
+            .collect()
+    }
+
     /// Records a version. `adjacent` says that it follows the last one without a gap.
     fn add(&mut self, object: &DynamicObject, adjacent: bool) {
         let name = self.name_of(object);
         let new = match serde_json::to_value(object) {
             Ok(new) => new,
             Err(error) => {
-                self.violations.push(format!("{name}: cannot be read: {error}"));
+                self.violations
+                    .push(format!("{name}: cannot be read: {error}"));
                 return;
             }
         };
@@ -229,7 +262,9 @@ impl Record {
             broken.extend(kstatus::check_transition(old, &new));
         }
         let version = field(&new, "resourceVersion");
-        let broken = broken.into_iter().map(|rule| format!("{name} at version {version}: {rule}"));
+        let broken = broken
+            .into_iter()
+            .map(|rule| format!("{name} at version {version}: {rule}"));
         self.violations.extend(broken);
         history.deleted = false;
         history.versions.push(new);
@@ -304,7 +339,11 @@ mod tests {
         record.take(Event::Init);
         record.take(Event::InitApply(object("a", "1", "Perhaps", T1)));
         record.take(Event::InitDone);
-        assert!(record.violations[0].contains("x at version \"1\""), "{:?}", record.violations);
+        assert!(
+            record.violations[0].contains("x at version \"1\""),
+            "{:?}",
+            record.violations
+        );
         record.take(Event::Init);
         record.take(Event::InitDone);
         assert!(record.objects["x"].deleted);

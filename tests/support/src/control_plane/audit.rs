@@ -134,7 +134,10 @@ mod tests {
         assert_eq!(found[0].verb, "patch");
         assert_eq!(found[0].subresource.as_deref(), Some("status"));
         assert_eq!(found[0].code, 200);
-        assert_eq!(writes(&events, "me", since - Duration::from_secs(60))?.len(), 2);
+        assert_eq!(
+            writes(&events, "me", since - Duration::from_mins(1))?.len(),
+            2
+        );
         Ok(())
     }
 }

@@ -29,18 +29,11 @@ impl Folder {
     /// `TESTKIT_KEEP=1` in the environment keeps temporary folders, logs included.
     pub(super) fn new(given: Option<&Path>) -> Result<Self> {
         let keep = std::env::var_os("TESTKIT_KEEP").is_some();
-        let (path, temporary) = match given {
-            Some(path) => (path.to_owned(), None),
-            None => {
-                let parent = std::env::temp_dir();
-                sweep(&parent);
-                let folder = tempfile::Builder::new()
-                    .prefix(PREFIX)
-                    .disable_cleanup(keep)
-                    .tempdir_in(&parent)
-                    .map_err(Error::file("make a folder in", &parent))?;
-                (folder.path().to_owned(), Some(folder))
-            }
+        let (path, temporary) = if let Some(path) = given {
+            (path.to_owned(), None)
+        } else {
+            let folder = temporary_folder(keep)?;
+            (folder.path().to_owned(), Some(folder))
         };
         fs::create_dir_all(&path).map_err(Error::file("make", &path))?;
         let lock = File::create(path.join(LOCK)).map_err(Error::file("lock", &path))?;
@@ -135,7 +128,17 @@ fn random_token() -> Result<String> {
     let mut bytes = [0_u8; 16];
     aws_lc_rs::rand::fill(&mut bytes)
         .map_err(|error| Error::Setup(format!("no random numbers: {error}")))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(format!("{:032x}", u128::from_ne_bytes(bytes)))
+}
+
+fn temporary_folder(keep: bool) -> Result<tempfile::TempDir> {
+    let parent = std::env::temp_dir();
+    sweep(&parent);
+    tempfile::Builder::new()
+        .prefix(PREFIX)
+        .disable_cleanup(keep)
+        .tempdir_in(&parent)
+        .map_err(Error::file("make a folder in", &parent))
 }
 
 /// Removes temporary folders of tests that were killed: nobody holds their lock any more.
@@ -158,7 +161,7 @@ fn is_abandoned(folder: &Path) -> bool {
         return false;
     };
     let age = lock.metadata().and_then(|data| data.modified());
-    let old = age.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > Duration::from_secs(60)));
+    let old = age.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > Duration::from_mins(1)));
     old && lock.try_lock().is_ok()
 }
 
@@ -177,7 +180,7 @@ mod tests {
             fs::create_dir(&folder)?;
             let lock = File::create(folder.join(LOCK))?;
             if old {
-                lock.set_modified(SystemTime::now() - Duration::from_secs(120))?;
+                lock.set_modified(SystemTime::now() - Duration::from_mins(2))?;
             }
             Ok(lock)
         };
@@ -194,7 +197,11 @@ mod tests {
         left.sort();
         assert_eq!(
             left,
-            ["foreign".to_owned(), format!("{PREFIX}held"), format!("{PREFIX}new")]
+            [
+                "foreign".to_owned(),
+                format!("{PREFIX}held"),
+                format!("{PREFIX}new")
+            ]
         );
         Ok(())
     }

@@ -10,12 +10,13 @@ use tokio::process::Command;
 use super::{ControlPlane, tools};
 use crate::{Error, Result};
 
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 impl ControlPlane {
     /// Runs kubectl as the admin. A kubectl that fails is no error here: look at the status.
     pub async fn kubectl(&self, args: &[&str]) -> Result<Output> {
-        self.kubectl_with(&self.admin_kubeconfig(), args, None).await
+        self.kubectl_with(&self.admin_kubeconfig(), args, None)
+            .await
     }
 
     /// Runs kubectl with another kubeconfig, and with text on its standard input.

@@ -1,0 +1,82 @@
+//! Deciding, apart from doing: what is wanted, what is there, and the actions between the two.
+//! Nothing here does I/O, reads a clock or draws a random number.
+
+mod action;
+mod adoption;
+mod desired;
+mod limits;
+mod observed;
+mod ownership;
+mod provider;
+mod removal;
+mod role;
+mod settle;
+mod usage;
+
+pub use action::{Action, Phase, Step};
+pub use desired::{Claim, Desired, DesiredProvider, DesiredRole, Target};
+pub use limits::{Granted, Violation};
+pub use observed::{Observed, ObservedProvider, ObservedRole};
+pub use ownership::{Origin, Ownership, ownership};
+pub use removal::{ProviderFate, RemovalPlan, plan_removal, provider_fate};
+pub use settle::{SETTLE_TIME, Settling};
+pub use usage::{IN_USE_WINDOW_DAYS, used};
+
+use crate::api::{AccountState, Reason};
+
+/// Something worth telling that stops nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// Why.
+    pub reason: Reason,
+    /// In words, for an event.
+    pub message: String,
+}
+
+/// Something that keeps an account from being ready and that no write of ours can change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The state that the account is in.
+    pub state: AccountState,
+    /// Why.
+    pub reason: Reason,
+    /// What somebody can do about it.
+    pub message: String,
+}
+
+/// What to do in one account.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// The writes, in order.
+    pub steps: Vec<Step>,
+    /// What keeps the provider from being as wanted.
+    pub provider: Option<Problem>,
+    /// What keeps the role from being as wanted.
+    pub role: Option<Problem>,
+    /// What else should be known.
+    pub notes: Vec<Note>,
+    /// Whether something in the account carries our tags.
+    pub owned: bool,
+}
+
+/// Plans one account: `known_role_id` is IAM's ID of the role that we made, as status keeps it.
+///
+/// The order is: claim a role that is taken over, narrow, then the provider, then widen, then what
+/// changes no rights. A failure while narrowing forbids the widening steps.
+#[must_use]
+pub fn plan(desired: &Desired, observed: &Observed, known_role_id: Option<&str>) -> Plan {
+    let mut plan = Plan::default();
+    role::plan_role(desired, observed.role.as_ref(), known_role_id, &mut plan);
+    if !plan.role.as_ref().is_some_and(|problem| problem.reason == Reason::Held) {
+        provider::plan_provider(&desired.provider, observed.provider.as_ref(), &mut plan);
+    }
+    if plan.provider.is_some() {
+        plan.steps.retain(|step| step.phase != Phase::Widen);
+    }
+    plan.steps.sort_by_key(|step| step.phase);
+    plan
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests;

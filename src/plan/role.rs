@@ -1,0 +1,199 @@
+use std::collections::BTreeSet;
+
+use super::{
+    Note, Plan, Problem,
+    action::{Action, Phase, Step},
+    adoption,
+    desired::{Desired, DesiredRole},
+    observed::ObservedRole,
+    ownership::{Origin, Ownership, ownership},
+};
+use crate::{
+    api::{AccountState, ExtraPolicies, Reason},
+    domain::{
+        PolicyArn,
+        tags::{self, Tags},
+    },
+    policy::{FieldDrift, covers},
+};
+
+/// The inline policy that IAM's console adds to revoke sessions.
+const REVOKE_SESSIONS: &str = "AWSRevokeOlderSessions";
+
+/// Plans the role into `plan`.
+pub(super) fn plan_role(desired: &Desired, observed: Option<&ObservedRole>, known_role_id: Option<&str>, plan: &mut Plan) {
+    let Some(role) = observed else {
+        create(&desired.role, plan);
+        return;
+    };
+    let origin = match whose(desired, role, known_role_id) {
+        Ok(origin) => origin,
+        Err(problem) => {
+            plan.role = Some(problem);
+            return;
+        }
+    };
+    plan.owned = role.tags.contains_key(tags::CLUSTER);
+    if role.tags.contains_key(tags::HOLD) {
+        plan.role = Some(problem(
+            AccountState::Held,
+            Reason::Held,
+            format!("the role has the tag {}: it is read and not written until the tag is taken off", tags::HOLD),
+        ));
+        return;
+    }
+    tag(&desired.role, role, origin, plan);
+    boundary(&desired.role, role, plan);
+    policies(&desired.role, role, plan);
+    trust(&desired.role, role, plan);
+    settings(&desired.role, role, plan);
+    if plan.role.is_some() {
+        plan.steps.retain(|step| step.phase != Phase::Widen);
+    }
+}
+
+/// The origin of a role that is ours or may become ours.
+fn whose(desired: &Desired, role: &ObservedRole, known_role_id: Option<&str>) -> Result<Origin, Problem> {
+    let other = |message| Err(problem(AccountState::Conflict, Reason::OwnedByOther, message));
+    let name = &desired.target.role_name;
+    match ownership(role, &desired.claim, known_role_id) {
+        Ownership::Ours(origin) => Ok(origin),
+        Ownership::OtherResource(owner) => {
+            other(format!("role {name} belongs to PortAwsIntegration {owner}: give this one another role.name"))
+        }
+        Ownership::OtherInstallation(cluster) => {
+            other(format!("role {name} belongs to the operator installation {cluster}: give this one another role.name"))
+        }
+        Ownership::Unclaimed => adoption::check(desired, role).map(|()| Origin::Adopted),
+    }
+}
+
+fn create(desired: &DesiredRole, plan: &mut Plan) {
+    step(plan, Phase::Widen, Action::CreateRole(Box::new(desired.clone())));
+    for arn in &desired.policies {
+        step(plan, Phase::Widen, Action::AttachPolicy(arn.clone()));
+    }
+}
+
+/// Tags that are missing or differ. The claim comes before everything else, so that a crash never
+/// leaves a role changed and not marked as ours.
+fn tag(desired: &DesiredRole, role: &ObservedRole, origin: Origin, plan: &mut Plan) {
+    let mut wanted = desired.tags.clone();
+    wanted.insert(tags::ORIGIN.to_owned(), origin.tag_value().to_owned());
+    let differing: Tags = wanted.into_iter().filter(|(key, value)| role.tags.get(key) != Some(value)).collect();
+    if differing.is_empty() {
+        return;
+    }
+    let claims = tags::CLAIM.iter().any(|key| differing.contains_key(*key));
+    let adopts = origin == Origin::Adopted && !role.tags.contains_key(tags::CLUSTER);
+    step(plan, if claims { Phase::Claim } else { Phase::Settle }, Action::TagRole { tags: differing, adopts });
+}
+
+fn boundary(desired: &DesiredRole, role: &ObservedRole, plan: &mut Plan) {
+    match (&desired.boundary, &role.boundary) {
+        (Some(wanted), found) if found.as_deref() != Some(wanted.as_str()) => {
+            step(plan, Phase::Narrow, Action::PutBoundary { arn: wanted.clone(), found: found.clone() });
+        }
+        (None, Some(found)) if is_incident_policy(found) => incident(plan, "permissions boundary", found),
+        (None, Some(found)) => step(plan, Phase::Widen, Action::DeleteBoundary { found: found.clone() }),
+        _ => {}
+    }
+}
+
+fn policies(desired: &DesiredRole, role: &ObservedRole, plan: &mut Plan) {
+    let wanted: BTreeSet<&str> = desired.policies.iter().map(PolicyArn::as_str).collect();
+    for arn in role.attached.iter().filter(|arn| !wanted.contains(arn.as_str())) {
+        if is_incident_policy(arn) {
+            incident(plan, "managed policy", arn);
+        } else if desired.extra_policies == ExtraPolicies::Remove {
+            step(plan, Phase::Narrow, Action::DetachPolicy(arn.clone()));
+        } else {
+            let message = format!("role {} has {arn}, which is not wanted; extraPolicies is Report", role.name);
+            plan.notes.push(Note { reason: Reason::ExtraPolicies, message });
+        }
+    }
+    for arn in desired.policies.iter().filter(|arn| !role.attached.contains(arn.as_str())) {
+        step(plan, Phase::Widen, Action::AttachPolicy(arn.clone()));
+    }
+}
+
+fn trust(desired: &DesiredRole, role: &ObservedRole, plan: &mut Plan) {
+    let (foreign, revoking): (Vec<&String>, Vec<&String>) =
+        role.inline.iter().partition(|name| name.as_str() != REVOKE_SESSIONS);
+    if !revoking.is_empty() {
+        let message = format!("role {} has the inline policy {REVOKE_SESSIONS}; it is left alone", role.name);
+        plan.notes.push(Note { reason: Reason::IncidentPolicy, message });
+    }
+    if !foreign.is_empty() {
+        let names = foreign.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
+        let message = format!("role {} has inline policies that are not ours and are left alone: {names}", role.name);
+        plan.notes.push(Note { reason: Reason::ForeignInlinePolicy, message });
+    }
+    let unreadable = |error: &_| {
+        vec![FieldDrift { field: "document".into(), found: format!("{error}"), wanted: "a policy".into() }]
+    };
+    let drift = role.trust.as_ref().map_or_else(unreadable, |found| desired.trust.drift(found));
+    if drift.is_empty() {
+        return;
+    }
+    let narrows = role.trust.as_ref().is_ok_and(|found| covers(found, &desired.trust.document()));
+    let action = Action::UpdateTrust { trust: desired.trust.clone(), drift };
+    if narrows {
+        step(plan, Phase::Narrow, action);
+    } else if foreign.is_empty() {
+        step(plan, Phase::Widen, action);
+    } else if plan.role.is_none() {
+        plan.role = Some(problem(
+            AccountState::Conflict,
+            Reason::RoleTooBroad,
+            "the role's trust policy is not opened while the role has inline policies that are not ours: remove them".to_owned(),
+        ));
+    }
+}
+
+fn settings(desired: &DesiredRole, role: &ObservedRole, plan: &mut Plan) {
+    let mut drift = Vec::new();
+    let found = role.description.clone().unwrap_or_default();
+    if found != desired.description {
+        drift.push(FieldDrift { field: "Description".into(), found, wanted: desired.description.clone() });
+    }
+    if role.max_session_duration != desired.max_session_duration {
+        drift.push(FieldDrift {
+            field: "MaxSessionDuration".into(),
+            found: role.max_session_duration.to_string(),
+            wanted: desired.max_session_duration.to_string(),
+        });
+    }
+    if !drift.is_empty() {
+        let (description, max_session_duration) = (desired.description.clone(), desired.max_session_duration);
+        step(plan, Phase::Settle, Action::UpdateRole { description, max_session_duration, drift });
+    }
+}
+
+/// Policies of AWS that somebody attaches to stop a principal: `AWSDenyAll`, and the quarantine
+/// policies that AWS itself attaches after a leak.
+pub(super) fn is_incident_policy(arn: &str) -> bool {
+    let name = arn.strip_prefix("arn:aws:iam::aws:policy/");
+    name.is_some_and(|name| name == "AWSDenyAll" || name.starts_with("AWSCompromisedKeyQuarantine"))
+}
+
+/// Whether an inline policy is the answer to an incident.
+pub(super) fn is_incident_inline(name: &str) -> bool {
+    name == REVOKE_SESSIONS
+}
+
+fn incident(plan: &mut Plan, what: &str, arn: &str) {
+    plan.role = Some(problem(
+        AccountState::Held,
+        Reason::IncidentPolicy,
+        format!("the role has the {what} {arn}, which stops it: it is left alone until somebody takes it off"),
+    ));
+}
+
+fn problem(state: AccountState, reason: Reason, message: String) -> Problem {
+    Problem { state, reason, message }
+}
+
+fn step(plan: &mut Plan, phase: Phase, action: Action) {
+    plan.steps.push(Step { phase, action });
+}

@@ -1,0 +1,10 @@
+//! When which account is visited: pure data structures. Times are durations since a moment that the
+//! caller chooses, so that nothing here reads a clock.
+
+mod backoff;
+mod bucket;
+mod queue;
+
+pub use backoff::{Disposition, poll_delay, retry_delay};
+pub use bucket::TokenBucket;
+pub use queue::{Priority, Queue, Slots, WorkKey};
