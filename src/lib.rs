@@ -5,6 +5,8 @@
 //! ([`aws`]), decides without I/O ([`plan`]), acts, and reports ([`controller`]).
 
 pub mod api;
+pub mod aws;
+pub mod clock;
 pub mod domain;
 pub mod plan;
 pub mod policy;

@@ -67,7 +67,8 @@ pub struct Plan {
 pub fn plan(desired: &Desired, observed: &Observed, known_role_id: Option<&str>) -> Plan {
     let mut plan = Plan::default();
     role::plan_role(desired, observed.role.as_ref(), known_role_id, &mut plan);
-    if !plan.role.as_ref().is_some_and(|problem| problem.reason == Reason::Held) {
+    // A role that is held or not ours gains nothing by a provider, so nothing is made for it.
+    if plan.role.is_none() {
         provider::plan_provider(&desired.provider, observed.provider.as_ref(), &mut plan);
     }
     if plan.provider.is_some() {

@@ -1,0 +1,149 @@
+use std::collections::BTreeSet;
+
+use aws_sdk_iam::{
+    operation::{
+        get_open_id_connect_provider::GetOpenIDConnectProviderError, get_role::GetRoleError,
+        list_attached_role_policies::ListAttachedRolePoliciesError, list_role_policies::ListRolePoliciesError,
+    },
+    types::{Role, Tag},
+};
+use k8s_openapi::jiff::Timestamp;
+
+use super::{AccountApi, classify::AwsError};
+use crate::{
+    domain::tags::Tags,
+    plan::{Observed, ObservedProvider, ObservedRole, Target},
+    policy::PolicyDocument,
+};
+
+impl AccountApi {
+    /// Reads what one account has: at most 4 calls, 2 where there is no role.
+    ///
+    /// # Errors
+    /// If a call fails other than with `NoSuchEntity`.
+    pub async fn observe(&self, target: &Target) -> Result<Observed, AwsError> {
+        let provider = self.observe_provider(target).await?;
+        let role = self.observe_role(target).await?;
+        Ok(Observed { provider, role })
+    }
+
+    /// `GetOpenIDConnectProvider`.
+    ///
+    /// # Errors
+    /// If the call fails other than with `NoSuchEntity`.
+    pub async fn observe_provider(&self, target: &Target) -> Result<Option<ObservedProvider>, AwsError> {
+        self.pace.turn().await;
+        let call = self.iam.get_open_id_connect_provider().open_id_connect_provider_arn(&target.provider_arn);
+        match call.send().await {
+            Ok(found) => Ok(Some(ObservedProvider {
+                client_ids: found.client_id_list().iter().cloned().collect(),
+                tags: tags(found.tags()),
+            })),
+            Err(error) if error.as_service_error().is_some_and(GetOpenIDConnectProviderError::is_no_such_entity_exception) => Ok(None),
+            Err(error) => Err(AwsError::new("GetOpenIDConnectProvider", &error)),
+        }
+    }
+
+    /// `GetRole`, and what hangs on the role if there is one.
+    ///
+    /// # Errors
+    /// If a call fails other than with `NoSuchEntity`.
+    pub async fn observe_role(&self, target: &Target) -> Result<Option<ObservedRole>, AwsError> {
+        self.pace.turn().await;
+        let found = match self.iam.get_role().role_name(target.role_name.as_str()).send().await {
+            Ok(found) => found.role,
+            Err(error) if error.as_service_error().is_some_and(GetRoleError::is_no_such_entity_exception) => None,
+            Err(error) => return Err(AwsError::new("GetRole", &error)),
+        };
+        let Some(role) = found else { return Ok(None) };
+        // A role that goes between two reads counts as gone; the next pass sees it whole.
+        let Some(attached) = self.attached(target).await? else { return Ok(None) };
+        let Some(inline) = self.inline(target).await? else { return Ok(None) };
+        Ok(Some(observed_role(&role, attached, inline)))
+    }
+
+    async fn attached(&self, target: &Target) -> Result<Option<BTreeSet<String>>, AwsError> {
+        let mut arns = BTreeSet::new();
+        let mut pages =
+            self.iam.list_attached_role_policies().role_name(target.role_name.as_str()).into_paginator().send();
+        loop {
+            self.pace.turn().await;
+            match pages.next().await {
+                None => return Ok(Some(arns)),
+                Some(Ok(page)) => arns.extend(page.attached_policies().iter().filter_map(|policy| policy.policy_arn.clone())),
+                Some(Err(error)) if error.as_service_error().is_some_and(ListAttachedRolePoliciesError::is_no_such_entity_exception) => return Ok(None),
+                Some(Err(error)) => return Err(AwsError::new("ListAttachedRolePolicies", &error)),
+            }
+        }
+    }
+
+    async fn inline(&self, target: &Target) -> Result<Option<BTreeSet<String>>, AwsError> {
+        let mut names = BTreeSet::new();
+        let mut pages = self.iam.list_role_policies().role_name(target.role_name.as_str()).into_paginator().send();
+        loop {
+            self.pace.turn().await;
+            match pages.next().await {
+                None => return Ok(Some(names)),
+                Some(Ok(page)) => names.extend(page.policy_names().iter().cloned()),
+                Some(Err(error)) if error.as_service_error().is_some_and(ListRolePoliciesError::is_no_such_entity_exception) => return Ok(None),
+                Some(Err(error)) => return Err(AwsError::new("ListRolePolicies", &error)),
+            }
+        }
+    }
+
+    /// The name of a role, other than the target's own, that trusts the provider, if any does.
+    ///
+    /// # Errors
+    /// If `ListRoles` fails. A trust policy that cannot be read counts as trusting, if its text
+    /// names the provider.
+    pub async fn role_that_trusts(&self, target: &Target) -> Result<Option<String>, AwsError> {
+        let mut pages = self.iam.list_roles().into_paginator().send();
+        loop {
+            self.pace.turn().await;
+            match pages.next().await {
+                None => return Ok(None),
+                Some(Err(error)) => return Err(AwsError::new("ListRoles", &error)),
+                Some(Ok(page)) => {
+                    let others = page.roles().iter().filter(|role| role.role_name != target.role_name.as_str());
+                    if let Some(role) = others.into_iter().find(|role| trusts(role, &target.provider_arn)) {
+                        return Ok(Some(role.role_name.clone()));
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn trusts(role: &Role, provider_arn: &str) -> bool {
+    let Some(text) = role.assume_role_policy_document() else { return false };
+    match PolicyDocument::parse(text) {
+        Ok(document) => document
+            .statements
+            .iter()
+            .any(|statement| statement.principals.values().any(|principals| principals.contains(provider_arn))),
+        Err(_) => text.contains(provider_arn) || text.contains("oidc-provider"),
+    }
+}
+
+fn observed_role(role: &Role, attached: BTreeSet<String>, inline: BTreeSet<String>) -> ObservedRole {
+    let timestamp = |time: &aws_smithy_types::DateTime| Timestamp::from_second(time.secs()).ok();
+    let last_used = role.role_last_used().and_then(|used| used.last_used_date());
+    ObservedRole {
+        name: role.role_name.clone(),
+        path: role.path.clone(),
+        role_id: role.role_id.clone(),
+        created: timestamp(&role.create_date).unwrap_or_default(),
+        description: role.description.clone().filter(|text| !text.is_empty()),
+        max_session_duration: role.max_session_duration.unwrap_or(3600),
+        boundary: role.permissions_boundary().and_then(|boundary| boundary.permissions_boundary_arn.clone()),
+        trust: PolicyDocument::parse(role.assume_role_policy_document().unwrap_or_default()),
+        tags: tags(role.tags()),
+        last_used: last_used.and_then(timestamp),
+        attached,
+        inline,
+    }
+}
+
+fn tags(tags: &[Tag]) -> Tags {
+    tags.iter().map(|tag| (tag.key.clone(), tag.value.clone())).collect()
+}

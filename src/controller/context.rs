@@ -1,0 +1,147 @@
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use futures::channel::mpsc::UnboundedSender;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{
+    Client, ResourceExt,
+    core::{DeserializeGuard, PartialObjectMeta},
+    runtime::reflector::{ObjectRef, Store},
+};
+use tokio::sync::Notify;
+
+use super::{
+    events::Events,
+    memory::{AccountMemory, ResourceMemory},
+};
+use crate::{
+    api::{PortAwsAccess, PortAwsIntegration},
+    aws::Ambient,
+    clock::Clock,
+    domain::{AccountId, ClusterId, Owner},
+    plan::{Claim, Violation},
+    schedule::{Priority, Queue, WorkKey},
+};
+
+pub(super) type Guarded = DeserializeGuard<PortAwsIntegration>;
+pub(super) type GuardedAccess = DeserializeGuard<PortAwsAccess>;
+
+/// Everything that reconciles and passes share.
+pub(super) struct Context {
+    pub(super) client: Client,
+    pub(super) integrations: Store<Guarded>,
+    pub(super) accesses: Store<GuardedAccess>,
+    pub(super) namespaces: Store<PartialObjectMeta<Namespace>>,
+    pub(super) aws: Ambient,
+    pub(super) cluster: ClusterId,
+    pub(super) clock: Clock,
+    pub(super) events: Events,
+    pub(super) queue: Mutex<Queue>,
+    pub(super) resources: Mutex<BTreeMap<Owner, ResourceMemory>>,
+    /// Wakes the runner: the queue has changed.
+    pub(super) wake: Notify,
+    /// Wakes passes that wait for their claim to be written.
+    pub(super) durable: Notify,
+    /// Asks for a reconcile of a resource.
+    pub(super) trigger: UnboundedSender<ObjectRef<Guarded>>,
+    /// Set once the process is to end: no write starts any more.
+    pub(super) closing: std::sync::atomic::AtomicBool,
+}
+
+/// What the cluster has for the name in `accessRef`.
+#[derive(Debug, Clone)]
+pub(super) enum Access {
+    Found(Arc<PortAwsAccess>),
+    Unreadable(String),
+    Missing,
+}
+
+/// The object that a pass works for, as it was when the pass began.
+#[derive(Debug, Clone)]
+pub(super) struct Snapshot {
+    pub(super) object: Arc<PortAwsIntegration>,
+    pub(super) key: WorkKey,
+    pub(super) requested_at: Option<String>,
+    pub(super) account: AccountMemory,
+}
+
+impl Context {
+    pub(super) fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn resources(&self) -> MutexGuard<'_, BTreeMap<Owner, ResourceMemory>> {
+        self.resources.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks for a visit in `delay`.
+    pub(super) fn request(&self, key: WorkKey, priority: Priority, delay: Duration) {
+        self.queue().request(key, priority, self.clock.now() + delay);
+        self.wake.notify_one();
+    }
+
+    /// Asks for a reconcile. It fails only when the controller has ended.
+    pub(super) fn reconcile_soon(&self, resource: &Owner) {
+        let reference = ObjectRef::new(&resource.name).within(&resource.namespace);
+        if self.trigger.unbounded_send(reference).is_err() {
+            tracing::debug!(%resource, "the controller has ended, so no reconcile follows");
+        }
+    }
+
+    /// The object as the watch last saw it.
+    pub(super) fn find(&self, resource: &Owner) -> Option<Arc<PortAwsIntegration>> {
+        let reference = ObjectRef::new(&resource.name).within(&resource.namespace);
+        self.integrations.get(&reference)?.0.as_ref().ok().cloned().map(Arc::new)
+    }
+
+    pub(super) fn access(&self, name: &str) -> Access {
+        match self.accesses.get(&ObjectRef::new(name)).as_deref() {
+            None => Access::Missing,
+            Some(DeserializeGuard(Ok(access))) if access.metadata.deletion_timestamp.is_none() => {
+                Access::Found(Arc::new(access.clone()))
+            }
+            Some(DeserializeGuard(Ok(_))) => Access::Missing,
+            Some(DeserializeGuard(Err(invalid))) => Access::Unreadable(invalid.error.clone()),
+        }
+    }
+
+    pub(super) fn namespace_labels(&self, name: &str) -> BTreeMap<String, String> {
+        self.namespaces.get(&ObjectRef::new(name)).map(|found| found.labels().clone()).unwrap_or_default()
+    }
+
+    pub(super) fn claim(&self, resource: &Owner) -> Claim {
+        Claim { cluster: self.cluster.clone(), owner: resource.clone() }
+    }
+
+    /// Whether another live resource has an account as a target, with the same issuer.
+    pub(super) fn provider_needed_by_others(&self, resource: &Owner, account: &AccountId, issuer: &str) -> bool {
+        self.integrations.state().iter().filter_map(|object| object.0.as_ref().ok()).any(|other| {
+            owner_of(other) != *resource
+                && other.metadata.deletion_timestamp.is_none()
+                && other.spec.oidc_provider.url == issuer
+                && other.spec.accounts.iter().any(|id| id == account.as_str())
+        })
+    }
+
+    /// Runs `f` on the memory of one account, if the resource is still the same object.
+    pub(super) fn with_account<T>(&self, snapshot: &Snapshot, f: impl FnOnce(&mut AccountMemory) -> T) -> Option<T> {
+        let mut resources = self.resources();
+        let resource = resources.get_mut(&snapshot.key.resource)?;
+        let same = Some(&resource.uid) == snapshot.object.metadata.uid.as_ref();
+        resource.accounts.get_mut(&snapshot.key.account).filter(|_| same).map(f)
+    }
+}
+
+/// The name of a resource in AWS's tags and in the queue.
+pub(super) fn owner_of(object: &PortAwsIntegration) -> Owner {
+    Owner { namespace: object.namespace().unwrap_or_default(), name: object.name_any() }
+}
+
+/// All broken rules in one sentence.
+pub(super) fn describe(violations: &[Violation], access: &str) -> String {
+    let rules = violations.iter().map(|violation| format!("{} ({})", violation.message, violation.rule));
+    format!("PortAwsAccess {access} does not allow it: {}", rules.collect::<Vec<_>>().join("; "))
+}

@@ -1,0 +1,142 @@
+//! Events: each distinct note once, then counted.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use k8s_openapi::{
+    api::{core::v1::ObjectReference, events::v1::Event},
+    apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
+};
+use kube::{
+    Api, Client, Resource,
+    api::{Patch, PatchParams, PostParams},
+};
+
+use crate::{
+    api::{PortAwsIntegration, Reason, cut},
+    clock::Clock,
+};
+
+const CONTROLLER: &str = "integrations.port.io/port-aws-operator";
+/// Notes remembered at most; the oldest knowledge goes first, at the price of a second event.
+const REMEMBERED: usize = 10_000;
+const NOTE_BYTES: usize = 1024;
+
+/// How serious an event is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Severity {
+    /// Something was done.
+    Normal,
+    /// Somebody should look.
+    Warning,
+}
+
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Clone)]
+struct NoteKey {
+    uid: String,
+    reason: Reason,
+    note: String,
+}
+
+/// Publishes events; that fails is only logged.
+#[derive(Clone)]
+pub(super) struct Events {
+    client: Client,
+    instance: String,
+    clock: Clock,
+    known: Arc<Mutex<BTreeMap<NoteKey, (String, i32)>>>,
+}
+
+impl Events {
+    pub(super) fn new(client: Client, instance: String, clock: Clock) -> Self {
+        Self { client, instance, clock, known: Arc::default() }
+    }
+
+    /// Tells of something that was done. If it is done again, the event's count goes up.
+    pub(super) async fn done(&self, object: &PortAwsIntegration, reason: Reason, note: &str) {
+        let key = key(object, reason, note);
+        let counted = self.known().get_mut(&key).map(|(name, count)| {
+            *count += 1;
+            (name.clone(), *count)
+        });
+        if let Some((name, count)) = counted {
+            if self.count(object, &name, count).await {
+                return;
+            }
+        }
+        self.create(object, key, Severity::Normal).await;
+    }
+
+    /// Tells of something that is so. The same is not told again until [`Events::forget`].
+    pub(super) async fn state(&self, object: &PortAwsIntegration, severity: Severity, reason: Reason, note: &str) {
+        let key = key(object, reason, note);
+        if !self.known().contains_key(&key) {
+            self.create(object, key, severity).await;
+        }
+    }
+
+    /// What was so is over: if it comes back, it is told again.
+    pub(super) fn forget(&self, object: &PortAwsIntegration, is_over: impl Fn(Reason, &str) -> bool) {
+        let uid = object.metadata.uid.as_deref().unwrap_or_default();
+        self.known().retain(|key, _| key.uid != uid || !is_over(key.reason, &key.note));
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, BTreeMap<NoteKey, (String, i32)>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn create(&self, object: &PortAwsIntegration, key: NoteKey, severity: Severity) {
+        let now = self.clock.wall();
+        let namespace = object.metadata.namespace.clone().unwrap_or_default();
+        let object_name = object.metadata.name.as_deref().unwrap_or_default();
+        // The suffix keeps two events of one moment apart, also across restarts.
+        let name = format!("{object_name}.{:x}{:04x}", now.as_nanosecond(), fastrand::u16(..));
+        let event = Event {
+            metadata: ObjectMeta { name: Some(name.clone()), namespace: Some(namespace.clone()), ..ObjectMeta::default() },
+            action: Some("Reconcile".to_owned()),
+            event_time: Some(MicroTime(now)),
+            note: Some(key.note.clone()),
+            reason: Some(key.reason.to_string()),
+            regarding: Some(reference(object)),
+            reporting_controller: Some(CONTROLLER.to_owned()),
+            reporting_instance: Some(self.instance.clone()),
+            type_: Some(format!("{severity:?}")),
+            ..Event::default()
+        };
+        match Api::<Event>::namespaced(self.client.clone(), &namespace).create(&PostParams::default(), &event).await {
+            Ok(_) => {
+                let mut known = self.known();
+                if known.len() >= REMEMBERED {
+                    known.pop_first();
+                }
+                known.insert(key, (name, 1));
+            }
+            Err(error) => tracing::warn!(%error, reason = %key.reason, "an event could not be written"),
+        }
+    }
+
+    async fn count(&self, object: &PortAwsIntegration, name: &str, count: i32) -> bool {
+        let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
+        let series = serde_json::json!({"series": {"count": count, "lastObservedTime": MicroTime(self.clock.wall())}});
+        let api = Api::<Event>::namespaced(self.client.clone(), namespace);
+        let patched = api.patch(name, &PatchParams::default(), &Patch::Merge(&series)).await;
+        patched.inspect_err(|error| tracing::debug!(%error, "an event could not be counted, so a new one is written")).is_ok()
+    }
+}
+
+fn key(object: &PortAwsIntegration, reason: Reason, note: &str) -> NoteKey {
+    NoteKey { uid: object.metadata.uid.clone().unwrap_or_default(), reason, note: cut(note, NOTE_BYTES) }
+}
+
+fn reference(object: &PortAwsIntegration) -> ObjectReference {
+    ObjectReference {
+        api_version: Some(PortAwsIntegration::api_version(&()).into_owned()),
+        kind: Some(PortAwsIntegration::kind(&()).into_owned()),
+        name: object.metadata.name.clone(),
+        namespace: object.metadata.namespace.clone(),
+        uid: object.metadata.uid.clone(),
+        ..ObjectReference::default()
+    }
+}

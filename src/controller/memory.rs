@@ -1,0 +1,193 @@
+//! What this process remembers of resources and accounts. All of it can be lost: AWS's tags and the
+//! resource's status bring it back.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use crate::{
+    api::{AccountState, AccountStatus, PortAwsIntegration, PortAwsIntegrationStatus, Reason, Use},
+    domain::AccountId,
+    plan::Settling,
+    schedule::{Disposition, TokenBucket},
+};
+
+/// How a part (provider or role) of an account is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) enum Part {
+    /// Not visited yet.
+    #[default]
+    Unknown,
+    /// As wanted.
+    Good,
+    /// Not as wanted.
+    Bad(Reason, String),
+}
+
+/// One account of one resource.
+#[derive(Debug, Clone)]
+pub(super) struct AccountMemory {
+    pub(super) state: AccountState,
+    pub(super) reason: Reason,
+    pub(super) message: Option<String>,
+    /// Something of ours may be in the account. Written to status before the first write to AWS.
+    pub(super) claimed: bool,
+    /// IAM's ID of the role that we made.
+    pub(super) role_id: Option<String>,
+    pub(super) used: Option<Use>,
+    pub(super) provider: Part,
+    pub(super) role: Part,
+    /// The generation of spec that the account was last brought to.
+    pub(super) generation: Option<i64>,
+    /// The value of `requestedAt` that was last answered.
+    pub(super) answered: Option<String>,
+    /// Whether this process has visited it.
+    pub(super) visited: bool,
+    pub(super) failures: u32,
+    pub(super) failing: Option<Disposition>,
+    /// The wait that was chosen after the last visit.
+    pub(super) delay: Duration,
+    pub(super) settling: Settling,
+    /// Since when IAM says that a role exists which it does not show.
+    pub(super) hidden_since: Option<Duration>,
+    /// Observe: what Enforce would change.
+    pub(super) pending: Vec<String>,
+    /// Deletion: nothing of ours is left, or it was abandoned.
+    pub(super) gone: bool,
+}
+
+impl AccountMemory {
+    pub(super) fn new() -> Self {
+        Self {
+            state: AccountState::Pending,
+            reason: Reason::Pending,
+            message: None,
+            claimed: false,
+            role_id: None,
+            used: None,
+            provider: Part::Unknown,
+            role: Part::Unknown,
+            generation: None,
+            answered: None,
+            visited: false,
+            failures: 0,
+            failing: None,
+            delay: Duration::ZERO,
+            settling: Settling::default(),
+            hidden_since: None,
+            pending: Vec::new(),
+            gone: false,
+        }
+    }
+
+    /// What a former process wrote down. Its reason stays text, so only Ready is believed.
+    fn from_status(entry: &AccountStatus, status: &PortAwsIntegrationStatus) -> Self {
+        let mut memory = Self::new();
+        memory.claimed = entry.claimed;
+        memory.role_id.clone_from(&entry.role_id);
+        memory.used = entry.used;
+        if entry.state == AccountState::Ready {
+            (memory.state, memory.reason) = (AccountState::Ready, Reason::Ready);
+            (memory.provider, memory.role) = (Part::Good, Part::Good);
+            memory.generation = status.observed_generation;
+            memory.answered.clone_from(&status.last_handled_reconcile_at);
+            memory.message.clone_from(&entry.message);
+            if entry.message.is_some() {
+                // A note on a role that is ready; the next visit finds it again.
+                memory.reason = Reason::ForeignInlinePolicy;
+            }
+        } else if entry.state == AccountState::Removed {
+            (memory.state, memory.reason) = (AccountState::Removed, Reason::NoLongerTarget);
+        }
+        memory
+    }
+
+    /// Forgets the failures: what is wanted, or who may do it, has changed.
+    pub(super) fn start_afresh(&mut self) {
+        self.failures = 0;
+        self.hidden_since = None;
+        self.settling.clear();
+    }
+}
+
+/// A status that this process has written.
+#[derive(Debug, Clone)]
+pub(super) struct Published {
+    pub(super) status: PortAwsIntegrationStatus,
+    pub(super) resource_version: String,
+}
+
+/// One resource.
+#[derive(Debug)]
+pub(super) struct ResourceMemory {
+    pub(super) uid: String,
+    pub(super) accounts: BTreeMap<AccountId, AccountMemory>,
+    /// Accounts whose claim is in the stored status, with the finalizer on the object.
+    pub(super) durable: BTreeSet<AccountId>,
+    pub(super) published: Option<Published>,
+    /// The generations of spec and of the access object, and the request, that visits were last
+    /// asked for.
+    pub(super) asked: Option<Asked>,
+    /// Since when the access object is missing.
+    pub(super) access_missing_since: Option<Duration>,
+    /// Paces the writes of status.
+    pub(super) pace: TokenBucket,
+    /// The error of an object that cannot be read, once it was told.
+    pub(super) told_invalid: Option<String>,
+}
+
+/// What visits were asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Asked {
+    pub(super) generation: i64,
+    pub(super) requested_at: Option<String>,
+    pub(super) abandon: bool,
+}
+
+/// Writes of status: some at once, then one in two seconds.
+const STATUS_BURST: u32 = 6;
+const STATUS_PER_SECOND: f64 = 0.5;
+
+impl ResourceMemory {
+    pub(super) fn new(uid: &str, status: Option<&PortAwsIntegrationStatus>) -> Self {
+        let mut accounts = BTreeMap::new();
+        for entry in status.iter().flat_map(|status| &status.accounts) {
+            if let (Ok(id), Some(status)) = (entry.id.parse::<AccountId>(), status) {
+                accounts.insert(id, AccountMemory::from_status(entry, status));
+            }
+        }
+        Self {
+            uid: uid.to_owned(),
+            accounts,
+            durable: BTreeSet::new(),
+            published: None,
+            asked: None,
+            access_missing_since: None,
+            pace: TokenBucket::new(STATUS_BURST, STATUS_PER_SECOND),
+            told_invalid: None,
+        }
+    }
+
+    /// The status to compare with and build on: the one in the object, unless the object is older
+    /// than our own last write.
+    pub(super) fn former_status(&self, object: &PortAwsIntegration) -> PortAwsIntegrationStatus {
+        let stored = object.status.clone().unwrap_or_default();
+        match &self.published {
+            Some(published) if is_older(object.metadata.resource_version.as_deref(), &published.resource_version) => {
+                published.status.clone()
+            }
+            _ => stored,
+        }
+    }
+}
+
+/// Whether a version of an object was stored before another. Kubernetes documents resource versions
+/// of one object as comparable decimals; text that is none is taken for new.
+fn is_older(version: Option<&str>, than: &str) -> bool {
+    let parse = |text: &str| text.parse::<u128>().ok();
+    match (version.and_then(parse), parse(than)) {
+        (Some(version), Some(than)) => version < than,
+        _ => false,
+    }
+}
