@@ -6,7 +6,9 @@
 
 pub mod api;
 pub mod aws;
+pub mod cli;
 pub mod clock;
+pub mod controller;
 pub mod domain;
 pub mod plan;
 pub mod policy;

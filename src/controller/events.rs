@@ -14,6 +14,7 @@ use kube::{
     api::{Patch, PatchParams, PostParams},
 };
 
+use super::store;
 use crate::{
     api::{PortAwsIntegration, Reason, cut},
     clock::Clock,
@@ -105,7 +106,8 @@ impl Events {
             type_: Some(format!("{severity:?}")),
             ..Event::default()
         };
-        match Api::<Event>::namespaced(self.client.clone(), &namespace).create(&PostParams::default(), &event).await {
+        let api = Api::<Event>::namespaced(self.client.clone(), &namespace);
+        match store::bounded(api.create(&PostParams::default(), &event)).await {
             Ok(_) => {
                 let mut known = self.known();
                 if known.len() >= REMEMBERED {
@@ -121,7 +123,7 @@ impl Events {
         let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
         let series = serde_json::json!({"series": {"count": count, "lastObservedTime": MicroTime(self.clock.wall())}});
         let api = Api::<Event>::namespaced(self.client.clone(), namespace);
-        let patched = api.patch(name, &PatchParams::default(), &Patch::Merge(&series)).await;
+        let patched = store::bounded(api.patch(name, &PatchParams::default(), &Patch::Merge(&series))).await;
         patched.inspect_err(|error| tracing::debug!(%error, "an event could not be counted, so a new one is written")).is_ok()
     }
 }

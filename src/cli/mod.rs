@@ -1,0 +1,25 @@
+//! The command line.
+
+mod crds;
+mod run;
+
+pub use crds::CrdsArgs;
+pub use run::RunArgs;
+
+/// Connects AWS accounts to Port from Kubernetes.
+#[derive(Debug, clap::Parser)]
+#[command(name = "port-aws-operator", version, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Watch the cluster and keep AWS as its `PortAwsIntegration` resources say
+    Run(RunArgs),
+    /// Print the `CustomResourceDefinitions` as YAML
+    Crds(CrdsArgs),
+}

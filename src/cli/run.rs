@@ -1,0 +1,142 @@
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{Api, Client, ResourceExt};
+use tokio::sync::watch;
+use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
+
+use crate::{
+    aws::Ambient,
+    clock::Clock,
+    controller::{self, Options},
+    domain::ClusterId,
+    schedule::Slots,
+};
+
+/// `port-aws-operator run`. Credentials for the cluster come from KUBECONFIG or the Pod's service
+/// account, those for AWS from wherever the AWS SDK looks: environment, profile, IRSA, Pod Identity.
+#[derive(Debug, clap::Args)]
+pub struct RunArgs {
+    /// Names this installation in the tags of what it makes in AWS; carry it to a successor cluster.
+    /// The default is the UID of the namespace kube-system
+    #[arg(long, env = "PORT_AWS_OPERATOR_CLUSTER_ID", value_name = "ID")]
+    pub cluster_id: Option<ClusterId>,
+
+    /// Namespaces to watch, separated by commas. The default is all
+    #[arg(long, env = "PORT_AWS_OPERATOR_WATCH_NAMESPACES", value_delimiter = ',', value_name = "NAMESPACE")]
+    pub watch_namespaces: Vec<String>,
+
+    /// Passes over accounts that run at once
+    #[arg(long, env = "PORT_AWS_OPERATOR_MAX_PASSES", default_value_t = 32, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub max_passes: u16,
+
+    /// What is logged, such as info or debug or port_aws_operator=debug,info
+    #[arg(long, env = "RUST_LOG", default_value = "info", value_name = "FILTER")]
+    pub log: String,
+
+    /// How it is logged
+    #[arg(long, env = "PORT_AWS_OPERATOR_LOG_FORMAT", value_enum, default_value_t = LogFormat::Json)]
+    pub log_format: LogFormat,
+}
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// One JSON object a line
+    Json,
+    /// For people
+    Text,
+}
+
+/// Slots that regular checks leave free, so that a change never waits for them.
+const RESERVED_PASSES: usize = 4;
+
+impl RunArgs {
+    /// Runs the operator until SIGTERM or SIGINT.
+    ///
+    /// # Errors
+    /// If the cluster cannot be reached at the start.
+    pub fn run(self) -> Result<(), String> {
+        self.start_log()?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+        runtime.map_err(|error| format!("the runtime cannot start: {error}"))?.block_on(self.serve())
+    }
+
+    fn start_log(&self) -> Result<(), String> {
+        let filter = EnvFilter::try_new(&self.log).map_err(|error| format!("--log {:?}: {error}", self.log))?;
+        let (text, json) = match self.log_format {
+            LogFormat::Text => (Some(tracing_subscriber::fmt::layer().with_ansi(false).with_writer(std::io::stderr)), None),
+            LogFormat::Json => (None, Some(tracing_subscriber::fmt::layer().json().with_writer(std::io::stderr))),
+        };
+        let started = tracing_subscriber::registry().with(filter).with(text).with(json).try_init();
+        started.map_err(|error| format!("the log cannot start: {error}"))
+    }
+
+    async fn serve(self) -> Result<(), String> {
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), "port-aws-operator starts");
+        let client = Client::try_default().await.map_err(|error| format!("no way to the cluster: {error}"))?;
+        let cluster = match self.cluster_id {
+            Some(id) => id,
+            None => default_cluster_id(&client).await?,
+        };
+        let aws = Ambient::load(Clock::system()).await;
+        greet_aws(&aws).await;
+        let total = usize::from(self.max_passes);
+        let options = Options {
+            cluster,
+            namespaces: self.watch_namespaces.into_iter().filter(|namespace| !namespace.is_empty()).collect(),
+            slots: Slots { total, reserved: RESERVED_PASSES.min(total - 1) },
+            instance: std::env::var("HOSTNAME").unwrap_or_else(|_| format!("port-aws-operator-{}", std::process::id())),
+        };
+        controller::run(client, aws, options, stop_signal()?).await?;
+        tracing::info!("port-aws-operator ends");
+        Ok(())
+    }
+}
+
+/// Says at once what the AWS credentials are worth. Nothing depends on it: they may come later.
+async fn greet_aws(aws: &Ambient) {
+    match tokio::time::timeout(Duration::from_secs(10), aws.caller()).await {
+        Ok(Ok(caller)) => {
+            tracing::info!(account = %caller.account, arn = %caller.arn, aws = %aws.describe(), "AWS credentials work");
+        }
+        Ok(Err(error)) => {
+            tracing::warn!(aws = %aws.describe(), advice = error.advice(), "AWS credentials do not work: {error}");
+        }
+        Err(_) => tracing::warn!(aws = %aws.describe(), "AWS did not answer within 10 s; every account is tried all the same"),
+    }
+}
+
+async fn default_cluster_id(client: &Client) -> Result<ClusterId, String> {
+    let advice = "give --cluster-id, or let the operator read the namespace kube-system";
+    let read = Api::<Namespace>::all(client.clone());
+    let found = tokio::time::timeout(Duration::from_secs(30), read.get("kube-system")).await;
+    let found = found.map_err(|_| format!("no answer from the cluster: {advice}"))?;
+    let namespace = found.map_err(|error| format!("the cluster's identity cannot be read ({error}): {advice}"))?;
+    let uid = namespace.uid().unwrap_or_default();
+    uid.parse().map_err(|error| format!("{error}: {advice}"))
+}
+
+/// Becomes true at SIGTERM or SIGINT; a second signal ends the process at once.
+fn stop_signal() -> Result<watch::Receiver<bool>, String> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let listen = |kind| signal(kind).map_err(|error| format!("signals cannot be received: {error}"));
+    let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    let (sender, receiver) = watch::channel(false);
+    tokio::spawn(async move {
+        let mut once = async || {
+            tokio::select! {
+                biased;
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        once().await;
+        tracing::info!("asked to end; no write starts any more");
+        sender.send_replace(true);
+        once().await;
+        tracing::warn!("asked to end again; ending at once");
+        std::process::exit(1);
+    });
+    Ok(receiver)
+}

@@ -1,0 +1,321 @@
+//! One pass over one account: read once, decide, arm, act, report.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use kube::ResourceExt;
+
+use super::{
+    context::{Access, Context, Snapshot, owner_of},
+    events::Severity,
+    reconcile::asked,
+    report::{Failure, Report},
+};
+use crate::{
+    api::{AccountState, Mode, PortAwsIntegration, Reason, Use},
+    aws::{AccountApi, AwsError},
+    clock::jitter,
+    plan::{Action, Desired, Granted, Observed, Origin, Ownership, Phase, Plan, Step, ownership, plan, used},
+    schedule::{Disposition, Priority, WorkKey},
+};
+
+/// How often a pass that waits for its claim looks whether its object still is.
+const ARM_RECHECK: Duration = Duration::from_secs(2);
+
+/// A pass that ends early, because something changed under it: what it knows is out of date.
+#[derive(Debug)]
+pub(super) struct Superseded;
+
+impl Context {
+    /// The object as it is now, if an account of it is to be visited.
+    pub(super) fn snapshot(&self, key: &WorkKey) -> Option<Snapshot> {
+        let object = self.find(&key.resource)?;
+        let resources = self.resources();
+        let memory = resources.get(&key.resource).filter(|memory| Some(&memory.uid) == object.metadata.uid.as_ref())?;
+        let account = memory.accounts.get(&key.account)?.clone();
+        Some(Snapshot { requested_at: asked(&object).requested_at, object, key: key.clone(), account })
+    }
+
+    /// Whether a write may start: the process is not ending, and the object is still as it was when
+    /// the pass began.
+    pub(super) fn gate(&self, snapshot: &Snapshot) -> Result<(), Superseded> {
+        let current = self.find(&snapshot.key.resource).ok_or(Superseded)?;
+        let (then, now) = (&snapshot.object.metadata, &current.metadata);
+        let same = then.uid == now.uid
+            && then.generation == now.generation
+            && then.deletion_timestamp.is_some() == now.deletion_timestamp.is_some();
+        if same && !self.closing.load(Ordering::Acquire) { Ok(()) } else { Err(Superseded) }
+    }
+
+    /// Makes sure that finalizer and claim are stored before the first write to AWS. The reconcile
+    /// writes them; this waits for it, as long as the pass may last.
+    pub(super) async fn arm(&self, snapshot: &Snapshot) -> Result<(), Superseded> {
+        let key = &snapshot.key;
+        if self.with_account(snapshot, |account| account.claimed = true).is_none() {
+            return Err(Superseded);
+        }
+        loop {
+            // Listening before looking, so that no notice is missed.
+            let notified = self.durable.notified();
+            let durable = self.resources().get(&key.resource).is_some_and(|memory| memory.durable.contains(&key.account));
+            if durable {
+                return Ok(());
+            }
+            self.gate(snapshot)?;
+            self.reconcile_soon(&key.resource);
+            // Of an object that is gone there is no notice; the gate finds it.
+            let _ = tokio::time::timeout(ARM_RECHECK, notified).await;
+        }
+    }
+
+    /// One pass for a live resource.
+    pub(super) async fn ensure(&self, snapshot: &Snapshot) -> Result<Report, Superseded> {
+        let (object, key) = (&snapshot.object, &snapshot.key);
+        let access_name = &object.spec.access_ref.name;
+        let Access::Found(access) = self.access(access_name) else { return Err(Superseded) };
+        let labels = self.namespace_labels(&key.resource.namespace);
+        let granted = Granted::check(&object.spec, &key.resource.namespace, &labels, &access.spec).map_err(|_| Superseded)?;
+        if object.spec.suspend || !access.spec.allows_account(key.account.as_str()) {
+            return Err(Superseded);
+        }
+        let api = match self.aws.account(&key.account).await {
+            Ok(api) => api,
+            Err(error) => {
+                tracing::warn!(%key, %error, "the account cannot be reached");
+                return Ok(Report::failed(Failure::from(&error)));
+            }
+        };
+        let desired = match Desired::build(granted, &key.account, api.partition, &self.claim(&key.resource)) {
+            Ok(desired) => desired,
+            Err(error) => return Ok(Report::failed(invalid(&error.to_string()))),
+        };
+        let observed = match api.observe(&desired.target).await {
+            Ok(observed) => observed,
+            Err(error) => return Ok(Report::failed(self.aws_failure(snapshot, &error).await)),
+        };
+        let mut plan = plan(&desired, &observed, snapshot.account.role_id.as_deref());
+        let unsettled = snapshot.account.settling.hold_back(&mut plan.steps, self.clock.now());
+        let mut report = Report::of_plan(&plan);
+        report.unsettled = unsettled;
+        self.note_role(&mut report, &desired, &observed, snapshot);
+        if plan.owned || (object.spec.mode == Mode::Enforce && !plan.steps.is_empty()) {
+            self.arm(snapshot).await?;
+        }
+        if object.spec.mode == Mode::Observe {
+            report.pending = plan.steps.iter().map(|step| step.action.to_string()).collect();
+            return Ok(report);
+        }
+        self.execute(snapshot, &api, &desired, plan, &mut report).await?;
+        Ok(report)
+    }
+
+    /// What the reading alone says of the role: its ID if we made it, and whether Port uses it.
+    fn note_role(&self, report: &mut Report, desired: &Desired, observed: &Observed, snapshot: &Snapshot) {
+        let Some(role) = &observed.role else { return };
+        let whose = ownership(role, &desired.claim, snapshot.account.role_id.as_deref());
+        if let Ownership::Ours(origin) = whose {
+            report.role_id = (origin == Origin::Created).then(|| role.role_id.clone());
+            report.used = Some(used(role, self.clock.wall()));
+        }
+    }
+
+    /// Makes the writes in order. One that narrows and is refused does not keep the others that
+    /// narrow from being tried, but forbids everything after them.
+    async fn execute(
+        &self,
+        snapshot: &Snapshot,
+        api: &AccountApi,
+        desired: &Desired,
+        plan: Plan,
+        report: &mut Report,
+    ) -> Result<(), Superseded> {
+        let widens = plan.steps.iter().any(|step| step.phase == Phase::Widen);
+        let mut refused: Option<AwsError> = None;
+        for step in plan.steps {
+            if refused.is_some() && step.phase > Phase::Narrow {
+                break;
+            }
+            self.gate(snapshot)?;
+            match api.execute(&desired.target, &step.action).await {
+                Ok(role_id) => self.wrote(snapshot, desired, &step, role_id, report).await,
+                Err(error) => {
+                    let goes_on = step.phase == Phase::Narrow && error.disposition.stalls();
+                    let failure = self.aws_failure(snapshot, &error).await;
+                    if goes_on {
+                        refused.get_or_insert(error);
+                    } else {
+                        let part = if step.phase == Phase::Provider { &mut report.provider } else { &mut report.role };
+                        *part = Some(failure);
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        if let Some(error) = refused {
+            let failure = Failure::from(&error);
+            report.role = Some(Failure {
+                state: failure.state,
+                reason: if widens { Reason::RoleTooBroad } else { failure.reason },
+                message: if widens { format!("the role has more than is wanted and is not opened: {}", failure.message) } else { failure.message },
+                disposition: failure.disposition,
+                decided: false,
+            });
+        }
+        Ok(())
+    }
+
+    async fn wrote(&self, snapshot: &Snapshot, desired: &Desired, step: &Step, role_id: Option<String>, report: &mut Report) {
+        let now = self.clock.now();
+        self.with_account(snapshot, |account| account.settling.wrote(step.action.clone(), now));
+        if let Some(role_id) = role_id {
+            report.role_id = Some(role_id);
+            report.used = Some(Use::NotYet);
+            report.created = true;
+        }
+        // Attaching to a role that was made a moment ago is part of making it.
+        if report.created && matches!(step.action, Action::AttachPolicy(_)) {
+            return;
+        }
+        let account = &snapshot.key.account;
+        let object = match step.phase {
+            Phase::Provider => &desired.target.provider_arn,
+            _ => &desired.target.role_arn,
+        };
+        let note = format!("account {account}: {} ({object})", step.action);
+        tracing::info!(key = %snapshot.key, operation = step.action.operation(), "wrote: {}", step.action);
+        self.events.done(&snapshot.object, step.action.event_reason(), &note).await;
+    }
+
+    /// Logs AWS's own words, which go nowhere else, and asks for other credentials if AWS does not
+    /// take the present ones.
+    pub(super) async fn aws_failure(&self, snapshot: &Snapshot, error: &AwsError) -> Failure {
+        let request_id = error.request_id.as_deref().unwrap_or("none");
+        tracing::warn!(key = %snapshot.key, operation = error.operation, code = error.code.as_deref(), reason = %error.reason, request_id, "a call to AWS failed");
+        tracing::debug!(key = %snapshot.key, operation = error.operation, detail = %error.detail, "AWS's answer");
+        if error.reason == Reason::CredentialsUnavailable {
+            self.aws.forget().await;
+        }
+        Failure::from(error)
+    }
+
+    /// Ends a pass for a live resource: remembers, tells, and asks for the next visit.
+    pub(super) async fn conclude(&self, snapshot: &Snapshot, report: Report) {
+        let (object, key) = (&snapshot.object, &snapshot.key);
+        let failure = report.failure().cloned();
+        let notes = report.notes.clone();
+        let interval = object.spec.interval.into();
+        let now = self.clock.now();
+        let delay = self.with_account(snapshot, |account| {
+            account.generation = object.metadata.generation;
+            account.answered.clone_from(&snapshot.requested_at);
+            report.remember(account, interval, jitter(), now)
+        });
+        let Some(delay) = delay else { return };
+        self.tell(object, key, failure.as_ref(), &notes).await;
+        let priority = if failure.is_some() { Priority::NotReady } else { Priority::Poll };
+        self.request(key.clone(), priority, delay);
+        self.reconcile_soon(&key.resource);
+    }
+
+    async fn tell(&self, object: &PortAwsIntegration, key: &WorkKey, failure: Option<&Failure>, notes: &[crate::plan::Note]) {
+        let prefix = format!("account {}: ", key.account);
+        let now: Vec<(Reason, String)> = failure
+            .map(|failure| (failure.reason, failure.message.clone()))
+            .into_iter()
+            .chain(notes.iter().map(|note| (note.reason, note.message.clone())))
+            .map(|(reason, message)| (reason, format!("{prefix}{message}")))
+            .collect();
+        let still = |reason: Reason, note: &str| now.iter().any(|(r, n)| *r == reason && n == note);
+        self.events.forget(object, |reason, note| is_state(reason) && note.starts_with(&prefix) && !still(reason, note));
+        for (reason, note) in &now {
+            self.events.state(object, Severity::Warning, *reason, note).await;
+        }
+    }
+}
+
+/// Whether an event of this reason tells how something is, rather than what was done.
+fn is_state(reason: Reason) -> bool {
+    !matches!(
+        reason,
+        Reason::ProviderCreated
+            | Reason::ClientIdAdded
+            | Reason::RoleCreated
+            | Reason::RoleAdopted
+            | Reason::DriftCorrected
+            | Reason::RoleDeleted
+            | Reason::ProviderDeleted
+            | Reason::RoleReleased
+            | Reason::ProviderRetained
+            | Reason::Abandoned
+    )
+}
+
+pub(super) fn invalid(message: &str) -> Failure {
+    Failure {
+        state: AccountState::Failed,
+        reason: Reason::InvalidSpec,
+        message: message.to_owned(),
+        disposition: Disposition::Terminal,
+        decided: true,
+    }
+}
+
+/// Runs one pass to its end, and tells the queue.
+pub(super) async fn visit(context: Arc<Context>, key: WorkKey) {
+    let snapshot = context.snapshot(&key);
+    if let Some(snapshot) = snapshot {
+        let deleting = snapshot.object.metadata.deletion_timestamp.is_some();
+        tracing::debug!(%key, deleting, generation = snapshot.object.metadata.generation, "a pass begins");
+        let pass = async {
+            if deleting {
+                context.remove(&snapshot).await
+            } else {
+                match context.ensure(&snapshot).await {
+                    Ok(report) => {
+                        context.conclude(&snapshot, report).await;
+                        Ok(())
+                    }
+                    Err(superseded) => Err(superseded),
+                }
+            }
+        };
+        match tokio::time::timeout(super::PASS_TIMEOUT, pass).await {
+            Ok(Ok(())) => {}
+            Ok(Err(Superseded)) => {
+                tracing::debug!(%key, "a pass ends early, as the object has changed");
+                context.retry_superseded(&snapshot);
+            }
+            Err(_) => {
+                tracing::warn!(%key, "a pass took too long");
+                let failure = Failure {
+                    state: AccountState::Failed,
+                    reason: Reason::Unreachable,
+                    message: format!("AWS did not answer within {} s", super::PASS_TIMEOUT.as_secs()),
+                    disposition: Disposition::Transient,
+                    decided: false,
+                };
+                context.conclude(&snapshot, Report::failed(failure)).await;
+            }
+        }
+    }
+    context.queue().finish(&key);
+    context.wake.notify_one();
+}
+
+impl Context {
+    /// The change that ended the pass may have been seen by the reconcile before the pass began, so
+    /// the account is asked for again, and the reconcile decides whether it still is a target.
+    fn retry_superseded(&self, snapshot: &Snapshot) {
+        if owner_of(&snapshot.object) == snapshot.key.resource && !self.closing.load(Ordering::Acquire) {
+            let uid = snapshot.object.uid();
+            let current = self.find(&snapshot.key.resource).is_some_and(|object| object.uid() == uid);
+            if current {
+                self.request(snapshot.key.clone(), Priority::SpecChanged, Duration::from_millis(200));
+                self.reconcile_soon(&snapshot.key.resource);
+            }
+        }
+    }
+}
+

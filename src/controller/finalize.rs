@@ -1,0 +1,251 @@
+//! Deletion: the role goes, then the provider where that is asked for, then the finalizer.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use super::{
+    account::{Superseded, invalid},
+    context::{Access, Context, Snapshot},
+    events::Severity,
+    reconcile::asked,
+    report::{Failure, Report},
+    status::View,
+};
+use crate::{
+    api::{AccountState, DeletionPolicy, Mode, PortAwsIntegration, ProviderDeletionPolicy, Reason},
+    aws::AccountApi,
+    clock::jitter,
+    domain::{AccountId, Owner},
+    plan::{Action, ProviderFate, Target, plan_removal, provider_fate},
+    schedule::{Disposition, Priority, WorkKey},
+};
+
+/// Where the deletion of a resource stands.
+pub(super) enum Decision {
+    /// Nothing of it is left: the finalizer may go.
+    Done,
+    /// Accounts are still to be cleared; the status to show meanwhile.
+    Wait(BTreeSet<AccountId>, View),
+}
+
+/// Decides what to do next about a resource that is being deleted, and asks for the visits.
+pub(super) async fn decide(context: &Context, resource: &Owner, object: &PortAwsIntegration) -> Decision {
+    let targets = accounts_to_clear(context, resource, object);
+    let now_asked = asked(object);
+    let blocked = blocked_in_cluster(context, object);
+    let abandoned = if blocked.is_some() && now_asked.abandon { targets.clone() } else { BTreeSet::new() };
+    for account in &abandoned {
+        leave_behind(context, resource, object, account, "nobody could look").await;
+    }
+    let open = open_accounts(context, resource, &targets);
+    if open.is_empty() {
+        return Decision::Done;
+    }
+    if let Some((reason, message)) = blocked {
+        context.queue().keep_only(resource, |_| false);
+        context.events.state(object, Severity::Warning, Reason::DeletionBlocked, &format!("{reason}: {message}")).await;
+        return Decision::Wait(targets, View::Deleting(Some((reason, message))));
+    }
+    request_removals(context, resource, object, &open);
+    Decision::Wait(targets, View::Deleting(failing(context, resource, &open)))
+}
+
+/// The accounts where something may be: those that status says are claimed, and those of the spec
+/// that it does not know, as after a restore without status.
+fn accounts_to_clear(context: &Context, resource: &Owner, object: &PortAwsIntegration) -> BTreeSet<AccountId> {
+    let mut resources = context.resources();
+    let Some(memory) = resources.get_mut(resource) else { return BTreeSet::new() };
+    let known = |id: &AccountId| {
+        let entries = object.status.iter().flat_map(|status| &status.accounts);
+        entries.into_iter().any(|entry| entry.id == id.as_str())
+    };
+    for id in object.spec.accounts.iter().filter_map(|id| id.parse::<AccountId>().ok()) {
+        let unknown = !known(&id);
+        let account = memory.accounts.entry(id).or_insert_with(super::memory::AccountMemory::new);
+        account.claimed |= unknown;
+    }
+    memory.accounts.iter().filter(|(_, account)| account.claimed).map(|(id, _)| id.clone()).collect()
+}
+
+fn open_accounts(context: &Context, resource: &Owner, targets: &BTreeSet<AccountId>) -> BTreeSet<AccountId> {
+    let resources = context.resources();
+    let Some(memory) = resources.get(resource) else { return BTreeSet::new() };
+    let open = |id: &&AccountId| memory.accounts.get(*id).is_some_and(|account| !account.gone);
+    targets.iter().filter(open).cloned().collect()
+}
+
+/// What in the cluster keeps AWS from being touched.
+fn blocked_in_cluster(context: &Context, object: &PortAwsIntegration) -> Option<(Reason, String)> {
+    if object.spec.suspend {
+        return Some((Reason::Suspended, "spec.suspend is set, so AWS is left alone: unset it".to_owned()));
+    }
+    let name = &object.spec.access_ref.name;
+    match context.access(name) {
+        Access::Found(_) => None,
+        Access::Missing => Some((
+            Reason::AccessNotFound,
+            format!("PortAwsAccess {name} does not exist, so the account cannot be reached: create it again"),
+        )),
+        Access::Unreadable(_) => Some((Reason::NotAllowed, format!("PortAwsAccess {name} cannot be read: correct it"))),
+    }
+}
+
+fn request_removals(context: &Context, resource: &Owner, object: &PortAwsIntegration, open: &BTreeSet<AccountId>) {
+    let now_asked = asked(object);
+    let changed = {
+        let mut resources = context.resources();
+        let Some(memory) = resources.get_mut(resource) else { return };
+        let changed = memory.asked.as_ref() != Some(&now_asked);
+        memory.asked = Some(now_asked);
+        if changed {
+            memory.accounts.values_mut().for_each(super::memory::AccountMemory::start_afresh);
+        }
+        changed
+    };
+    let mut queue = context.queue();
+    queue.keep_only(resource, |id| open.contains(id));
+    for account in open {
+        let key = WorkKey { resource: resource.clone(), account: account.clone() };
+        if changed || !queue.contains(&key) {
+            queue.request(key, Priority::Deletion, context.clock.now());
+        }
+    }
+    drop(queue);
+    context.wake.notify_one();
+}
+
+fn failing(context: &Context, resource: &Owner, open: &BTreeSet<AccountId>) -> Option<(Reason, String)> {
+    let resources = context.resources();
+    let memory = resources.get(resource)?;
+    open.iter().find_map(|id| {
+        let account = memory.accounts.get(id)?;
+        account.failing.filter(|failing| failing.stalls())?;
+        Some((account.reason, format!("account {id}: {}", account.message.clone().unwrap_or_default())))
+    })
+}
+
+async fn leave_behind(context: &Context, resource: &Owner, object: &PortAwsIntegration, account: &AccountId, why: &str) {
+    let role = object.spec.role_name();
+    let note = format!("the deletion was abandoned ({why}): role {role} may stay in account {account}, with the operator's tags");
+    context.events.done(object, Reason::Abandoned, &note).await;
+    if let Some(memory) = context.resources().get_mut(resource) {
+        if let Some(account) = memory.accounts.get_mut(account) {
+            account.gone = true;
+        }
+    }
+}
+
+impl Context {
+    /// One pass for a resource that is being deleted.
+    pub(super) async fn remove(&self, snapshot: &Snapshot) -> Result<(), Superseded> {
+        let (object, key) = (&snapshot.object, &snapshot.key);
+        let abandon = asked(object).abandon;
+        let failure = match self.clear(snapshot, abandon).await? {
+            None => {
+                self.with_account(snapshot, |account| account.gone = true);
+                self.reconcile_soon(&key.resource);
+                return Ok(());
+            }
+            Some(failure) => failure,
+        };
+        if abandon {
+            leave_behind(self, &key.resource, object, &key.account, &failure.message).await;
+            self.reconcile_soon(&key.resource);
+            return Ok(());
+        }
+        let blocked = failure.disposition.stalls();
+        let note = format!("account {}: {}", key.account, failure.message);
+        let now = self.clock.now();
+        let interval = Duration::from(object.spec.interval);
+        let report = Report::failed(failure);
+        let delay = self.with_account(snapshot, |account| report.remember(account, interval, jitter(), now));
+        if blocked {
+            self.events.state(object, Severity::Warning, Reason::DeletionBlocked, &note).await;
+        }
+        self.request(key.clone(), Priority::Deletion, delay.unwrap_or(interval));
+        self.reconcile_soon(&key.resource);
+        Ok(())
+    }
+
+    /// Takes away what is ours in one account. None means that nothing of ours is left.
+    async fn clear(&self, snapshot: &Snapshot, abandon: bool) -> Result<Option<Failure>, Superseded> {
+        let (object, key) = (&snapshot.object, &snapshot.key);
+        if object.spec.suspend || !matches!(self.access(&object.spec.access_ref.name), Access::Found(_)) {
+            return Err(Superseded);
+        }
+        let api = match self.aws.account(&key.account).await {
+            Ok(api) => api,
+            Err(error) => return Ok(Some(Failure::from(&error))),
+        };
+        let target = match Target::new(&object.spec, &key.account, api.partition) {
+            Ok(target) => target,
+            Err(error) => return Ok(Some(invalid(&error.to_string()))),
+        };
+        let role = match api.observe_role(&target).await {
+            Ok(role) => role,
+            Err(error) => return Ok(Some(self.aws_failure(snapshot, &error).await)),
+        };
+        let removed = snapshot.account.state == AccountState::Removed;
+        let lets_go = removed || abandon || object.spec.mode == Mode::Observe;
+        let policy = if lets_go { DeletionPolicy::Retain } else { object.spec.deletion_policy };
+        let known = snapshot.account.role_id.as_deref();
+        let plan = plan_removal(role.as_ref(), &self.claim(&key.resource), known, policy);
+        if let Some(problem) = plan.blocked {
+            return Ok(Some(Failure::from(&problem)));
+        }
+        for action in plan.actions {
+            if let Some(failure) = self.take_away(snapshot, &api, &target, &action).await? {
+                return Ok(Some(failure));
+            }
+        }
+        if lets_go { Ok(None) } else { self.clear_provider(snapshot, &api, &target).await }
+    }
+
+    async fn clear_provider(&self, snapshot: &Snapshot, api: &AccountApi, target: &Target) -> Result<Option<Failure>, Superseded> {
+        let policy = snapshot.object.spec.oidc_provider.deletion_policy;
+        if policy == ProviderDeletionPolicy::Retain {
+            return Ok(None);
+        }
+        let provider = match api.observe_provider(target).await {
+            Ok(provider) => provider,
+            Err(error) => return Ok(Some(self.aws_failure(snapshot, &error).await)),
+        };
+        let (resource, account) = (&snapshot.key.resource, &snapshot.key.account);
+        let needed = self.provider_needed_by_others(resource, account, target.issuer.as_str());
+        let why = match provider_fate(provider.as_ref(), &self.claim(resource), policy, needed) {
+            ProviderFate::Stays if provider.is_none() => return Ok(None),
+            ProviderFate::Stays => "the operator did not make it, or it is held".to_owned(),
+            ProviderFate::NeededHere => "another PortAwsIntegration needs it".to_owned(),
+            ProviderFate::GoesUnlessTrusted => match api.role_that_trusts(target).await {
+                Err(error) => return Ok(Some(self.aws_failure(snapshot, &error).await)),
+                Ok(None) => return self.take_away(snapshot, api, target, &Action::DeleteProvider).await,
+                Ok(Some(role)) => format!("role {role} trusts it"),
+            },
+        };
+        let note = format!("account {account}: the OIDC provider stays ({why})");
+        self.events.done(&snapshot.object, Reason::ProviderRetained, &note).await;
+        Ok(None)
+    }
+
+    async fn take_away(&self, snapshot: &Snapshot, api: &AccountApi, target: &Target, action: &Action) -> Result<Option<Failure>, Superseded> {
+        self.gate(snapshot)?;
+        match api.execute(target, action).await {
+            Ok(_) => {
+                tracing::info!(key = %snapshot.key, operation = action.operation(), "wrote: {action}");
+                if !matches!(action, Action::DetachPolicy(_)) {
+                    let arn = if *action == Action::DeleteProvider { &target.provider_arn } else { &target.role_arn };
+                    let note = format!("account {}: {action} ({arn})", snapshot.key.account);
+                    self.events.done(&snapshot.object, action.event_reason(), &note).await;
+                }
+                Ok(None)
+            }
+            Err(error) => {
+                let mut failure = self.aws_failure(snapshot, &error).await;
+                if failure.reason == Reason::DeletionBlocked {
+                    failure.state = AccountState::Conflict;
+                    failure.disposition = Disposition::Waiting;
+                }
+                Ok(Some(failure))
+            }
+        }
+    }
+}

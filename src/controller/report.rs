@@ -1,0 +1,190 @@
+//! What a pass has to say of its account, and how that changes what is remembered.
+
+use std::time::Duration;
+
+use super::memory::{AccountMemory, Part};
+use crate::{
+    api::{AccountState, Reason, Use},
+    aws::{AwsError, CredentialsError},
+    plan::{Note, Plan, Problem},
+    schedule::{Disposition, poll_delay, retry_delay},
+};
+
+/// How long IAM may say that a role exists and not show it, before that counts as a name that is
+/// taken, by another case or path.
+const HIDDEN_PATIENCE: Duration = Duration::from_secs(120);
+/// A missing policy may be about to appear; after this many tries somebody has to look.
+const NOT_FOUND_PATIENCE: u32 = 6;
+
+/// Why an account is not as wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Failure {
+    pub(super) state: AccountState,
+    pub(super) reason: Reason,
+    pub(super) message: String,
+    pub(super) disposition: Disposition,
+    /// Whether it comes of a decision of ours, which only somebody else's change can change.
+    pub(super) decided: bool,
+}
+
+impl From<&Problem> for Failure {
+    fn from(problem: &Problem) -> Self {
+        Self {
+            state: problem.state,
+            reason: problem.reason,
+            message: problem.message.clone(),
+            disposition: Disposition::Waiting,
+            decided: true,
+        }
+    }
+}
+
+impl From<&AwsError> for Failure {
+    fn from(error: &AwsError) -> Self {
+        Self {
+            state: state_of(error.reason),
+            reason: error.reason,
+            message: error.advice(),
+            disposition: error.disposition,
+            decided: false,
+        }
+    }
+}
+
+impl From<&CredentialsError> for Failure {
+    fn from(error: &CredentialsError) -> Self {
+        Self {
+            state: AccountState::Denied,
+            reason: error.reason(),
+            message: error.advice(),
+            disposition: error.disposition(),
+            decided: false,
+        }
+    }
+}
+
+fn state_of(reason: Reason) -> AccountState {
+    match reason {
+        Reason::AccessDenied | Reason::CredentialsUnavailable | Reason::AccountMismatch | Reason::UnsupportedPartition => {
+            AccountState::Denied
+        }
+        Reason::RoleNameTaken | Reason::OwnedByOther => AccountState::Conflict,
+        _ => AccountState::Failed,
+    }
+}
+
+/// The result of a pass that came to an end.
+#[derive(Debug, Default)]
+pub(super) struct Report {
+    /// Why the provider is not as wanted.
+    pub(super) provider: Option<Failure>,
+    /// Why the role is not as wanted.
+    pub(super) role: Option<Failure>,
+    /// Why the account could not be read at all.
+    pub(super) account: Option<Failure>,
+    pub(super) notes: Vec<Note>,
+    pub(super) role_id: Option<String>,
+    pub(super) used: Option<Use>,
+    /// Whether this pass made the role.
+    pub(super) created: bool,
+    /// Observe: what Enforce would change.
+    pub(super) pending: Vec<String>,
+    /// Something is not visible yet; how long until it is believed.
+    pub(super) unsettled: Option<Duration>,
+}
+
+impl Report {
+    pub(super) fn failed(failure: Failure) -> Self {
+        Self { account: Some(failure), ..Self::default() }
+    }
+
+    /// Takes over what the plan alone says.
+    pub(super) fn of_plan(plan: &Plan) -> Self {
+        Self {
+            provider: plan.provider.as_ref().map(Failure::from),
+            role: plan.role.as_ref().map(Failure::from),
+            notes: plan.notes.clone(),
+            ..Self::default()
+        }
+    }
+
+    /// The failure that speaks for the account.
+    pub(super) fn failure(&self) -> Option<&Failure> {
+        self.account.as_ref().or(self.role.as_ref()).or(self.provider.as_ref())
+    }
+
+    /// Changes what is remembered of the account, and gives the wait until the next visit.
+    /// `interval` is the resource's; `jitter` is from 0 to 1; `now` is the time since the start.
+    pub(super) fn remember(self, account: &mut AccountMemory, interval: Duration, jitter: f64, now: Duration) -> Duration {
+        account.visited = true;
+        account.pending.clone_from(&self.pending);
+        if self.account.is_none() {
+            account.role_id.clone_from(&self.role_id);
+            account.used = self.used;
+            account.provider = part(self.provider.as_ref());
+            account.role = part(self.role.as_ref().or(self.provider.as_ref()));
+        }
+        let Some(failure) = self.failure().cloned() else {
+            account.failures = 0;
+            account.failing = None;
+            account.hidden_since = None;
+            return self.remember_success(account, interval, jitter);
+        };
+        account.failures = account.failures.saturating_add(1);
+        let failure = escalate(failure, account, now);
+        let poll = poll_delay(interval, jitter);
+        // What we decided ourselves is looked at more rarely: a change in the cluster comes at once.
+        let failures = account.failures + if failure.decided { 2 } else { 0 };
+        account.delay = retry_delay(failure.disposition, failures, jitter).min(poll.max(Duration::from_secs(5 * 60)));
+        account.failing = Some(failure.disposition);
+        (account.state, account.reason, account.message) = (failure.state, failure.reason, Some(failure.message));
+        account.delay
+    }
+
+    fn remember_success(self, account: &mut AccountMemory, interval: Duration, jitter: f64) -> Duration {
+        let poll = poll_delay(interval, jitter);
+        account.delay = self.unsettled.map_or(poll, |wait| wait.min(poll));
+        if self.unsettled.is_some() && account.state != AccountState::Ready {
+            (account.state, account.reason) = (AccountState::Pending, Reason::NotSettled);
+            account.message = None;
+            return account.delay;
+        }
+        if !self.pending.is_empty() {
+            account.failing = Some(Disposition::Waiting);
+            account.delay = poll;
+            (account.state, account.reason) = (AccountState::Drifted, Reason::Drifted);
+            account.message = Some(format!("mode is Observe: {} changes are not made, see status.pendingChanges", self.pending.len()));
+            account.role = Part::Bad(Reason::Drifted, "AWS differs from what is wanted".to_owned());
+            return poll;
+        }
+        let note = self.notes.into_iter().next();
+        account.state = AccountState::Ready;
+        account.reason = note.as_ref().map_or(Reason::Ready, |note| note.reason);
+        account.message = note.map(|note| note.message);
+        account.delay
+    }
+}
+
+fn part(failure: Option<&Failure>) -> Part {
+    failure.map_or(Part::Good, |failure| Part::Bad(failure.reason, failure.message.clone()))
+}
+
+/// Some failures mean something else once they have lasted.
+fn escalate(mut failure: Failure, account: &mut AccountMemory, now: Duration) -> Failure {
+    if failure.reason == Reason::ConcurrentChange && failure.disposition == Disposition::Conflict {
+        let since = *account.hidden_since.get_or_insert(now);
+        if now.saturating_sub(since) >= HIDDEN_PATIENCE {
+            failure.state = AccountState::Conflict;
+            failure.reason = Reason::RoleNameTaken;
+            failure.disposition = Disposition::Waiting;
+            failure.message = "IAM says that the role exists and does not show it: another case or path of its name is taken".to_owned();
+        }
+    } else {
+        account.hidden_since = None;
+    }
+    let lasting = account.failures > NOT_FOUND_PATIENCE;
+    if lasting && matches!(failure.reason, Reason::NotFoundInAccount | Reason::InvalidRequest) {
+        failure.disposition = Disposition::Waiting;
+    }
+    failure
+}

@@ -1,0 +1,66 @@
+//! Writes to the resource itself: its status, and the finalizer.
+
+use std::time::Duration;
+
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    api::{Patch, PatchParams},
+};
+
+use super::reconcile::ReconcileError;
+use crate::api::{FINALIZER, PortAwsIntegration, PortAwsIntegrationStatus};
+
+/// The field manager of everything that the operator writes to the cluster.
+pub(super) const MANAGER: &str = "port-aws-operator";
+/// Longest wait for the API server's answer to a write.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Bounds a call to the API server in time; the client itself does not.
+pub(super) async fn bounded<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, ReconcileError> {
+    match tokio::time::timeout(TIMEOUT, call).await {
+        Ok(result) => result.map_err(ReconcileError::from),
+        Err(_) => Err(ReconcileError::Timeout(TIMEOUT)),
+    }
+}
+
+/// Writes status by server-side apply. The UID in the body makes the server refuse it (409) if the
+/// object was deleted and created again meanwhile.
+pub(super) async fn write_status(
+    client: &Client,
+    object: &PortAwsIntegration,
+    status: &PortAwsIntegrationStatus,
+) -> Result<PortAwsIntegration, ReconcileError> {
+    let body = serde_json::json!({
+        "apiVersion": PortAwsIntegration::api_version(&()),
+        "kind": PortAwsIntegration::kind(&()),
+        "metadata": {"name": object.name_any(), "uid": object.metadata.uid},
+        "status": status,
+    });
+    let params = PatchParams::apply(MANAGER).force();
+    bounded(api(client, object).patch_status(&object.name_any(), &params, &Patch::Apply(&body))).await
+}
+
+/// Sets or takes off the finalizer, against the version of the object that was read: a change in
+/// between makes the server refuse it (409), and the next reconcile tries again.
+pub(super) async fn write_finalizer(client: &Client, object: &PortAwsIntegration, wanted: bool) -> Result<(), ReconcileError> {
+    let mut finalizers = object.finalizers().to_vec();
+    finalizers.retain(|finalizer| finalizer != FINALIZER);
+    if wanted {
+        finalizers.push(FINALIZER.to_owned());
+    }
+    let body = serde_json::json!({"metadata": {
+        "resourceVersion": object.metadata.resource_version,
+        "uid": object.metadata.uid,
+        "finalizers": finalizers,
+    }});
+    let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+    bounded(api(client, object).patch(&object.name_any(), &params, &Patch::Merge(&body))).await.map(drop)
+}
+
+pub(super) fn has_finalizer(object: &PortAwsIntegration) -> bool {
+    object.finalizers().iter().any(|finalizer| finalizer == FINALIZER)
+}
+
+fn api(client: &Client, object: &PortAwsIntegration) -> Api<PortAwsIntegration> {
+    Api::namespaced(client.clone(), &object.namespace().unwrap_or_default())
+}
