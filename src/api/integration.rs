@@ -81,7 +81,7 @@ pub struct PortAwsIntegrationSpec {
     /// How often AWS is checked for drift when nothing else asks for it, from 5m to 24h. Each check
     /// takes at most 4 calls to IAM and is moved by up to 10 %.
     #[serde(default = "default_interval")]
-    #[schemars(with = "String", length(min = 2, max = 16), regex(pattern = r"^([0-9]+h)?([0-9]+m)?([0-9]+s)?$"))]
+    #[schemars(with = "String", extend("default" = "30m"), length(min = 2, max = 16), regex(pattern = r"^([0-9]+h)?([0-9]+m)?([0-9]+s)?$"))]
     pub interval: Duration,
 
     /// What becomes of the roles when this resource is deleted. Retain leaves them as they are and
@@ -179,7 +179,7 @@ pub struct RoleSpec {
 
     /// Description of the role in IAM, at most 1,000 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 1000), regex(pattern = r"^[ -~\u00A1-\u00FF\t]*$"))]
+    #[schemars(length(min = 1, max = 1000), regex(pattern = r"^[ -~¡-ÿ]*$"))]
     pub description: Option<String>,
 
     /// ARNs of the managed policies that the role has, at most 4. ${accountId} in the place of the
