@@ -6,7 +6,11 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_config::{
+    BehaviorVersion, Region, SdkConfig, environment::region::EnvironmentVariableRegionProvider,
+    meta::region::RegionProviderChain, profile::region::ProfileFileRegionProvider, retry::RetryConfig,
+    timeout::TimeoutConfig,
+};
 use aws_credential_types::{
     Credentials,
     provider::{ProvideCredentials, SharedCredentialsProvider},
@@ -128,7 +132,10 @@ impl Ambient {
             .operation_attempt_timeout(ATTEMPT_TIMEOUT)
             .operation_timeout(OPERATION_TIMEOUT)
             .build();
-        let region = aws_config::meta::region::RegionProviderChain::default_provider().or_else(Region::new("us-east-1"));
+        // Not from instance metadata: its region changes nothing for IAM, and asking takes seconds.
+        let region = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
+            .or_else(ProfileFileRegionProvider::new())
+            .or_else(Region::new("us-east-1"));
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .region(region)
             .timeout_config(timeouts)
@@ -220,7 +227,7 @@ impl Ambient {
         let partition = Partition::of_arn(&arn)?;
         let account = answer.account.unwrap_or_default().parse()?;
         let caller = Caller { account, arn, partition };
-        tracing::info!(account = %caller.account, arn = %caller.arn, "AWS credentials verified");
+        tracing::debug!(account = %caller.account, arn = %caller.arn, "AWS credentials verified");
         Ok(Known { caller, iam: aws_sdk_iam::Client::new(&config), until, access_key_id })
     }
 }

@@ -20,7 +20,9 @@ impl CrdsArgs {
     /// If writing fails.
     pub fn run(&self) -> Result<(), String> {
         for crd in definitions() {
-            let yaml = serde_saphyr::to_string(&crd).map_err(|error| format!("a CRD cannot be written as YAML: {error}"))?;
+            let mut value = serde_json::to_value(&crd).map_err(|error| format!("a CRD cannot be written: {error}"))?;
+            unwrap_descriptions(&mut value);
+            let yaml = serde_saphyr::to_string(&value).map_err(|error| format!("a CRD cannot be written as YAML: {error}"))?;
             match &self.output_dir {
                 Some(dir) => {
                     let path = dir.join(format!("{}.yaml", crd.name_any()));
@@ -33,6 +35,20 @@ impl CrdsArgs {
             }
         }
         Ok(())
+    }
+}
+
+/// Source code wraps its lines; in `kubectl explain`, which wraps them itself, they would break twice.
+fn unwrap_descriptions(value: &mut serde_json::Value) {
+    match value {
+        serde_json::Value::Object(map) => {
+            if let Some(serde_json::Value::String(text)) = map.get_mut("description") {
+                *text = text.split("\n\n").map(|paragraph| paragraph.replace('\n', " ")).collect::<Vec<_>>().join("\n\n");
+            }
+            map.values_mut().for_each(unwrap_descriptions);
+        }
+        serde_json::Value::Array(list) => list.iter_mut().for_each(unwrap_descriptions),
+        _ => {}
     }
 }
 

@@ -168,6 +168,7 @@ impl Context {
 
     async fn wrote(&self, snapshot: &Snapshot, desired: &Desired, step: &Step, role_id: Option<String>, report: &mut Report) {
         let now = self.clock.now();
+        tracing::info!(key = %snapshot.key, operation = step.action.operation(), "{}", step.action.done());
         self.with_account(snapshot, |account| account.settling.wrote(step.action.clone(), now));
         if let Some(role_id) = role_id {
             report.role_id = Some(role_id);
@@ -183,8 +184,7 @@ impl Context {
             Phase::Provider => &desired.target.provider_arn,
             _ => &desired.target.role_arn,
         };
-        let note = format!("account {account}: {} ({object})", step.action);
-        tracing::info!(key = %snapshot.key, operation = step.action.operation(), "wrote: {}", step.action);
+        let note = format!("account {account}: {} ({object})", step.action.done());
         self.events.done(&snapshot.object, step.action.event_reason(), &note).await;
     }
 

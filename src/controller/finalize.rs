@@ -230,10 +230,10 @@ impl Context {
         self.gate(snapshot)?;
         match api.execute(target, action).await {
             Ok(_) => {
-                tracing::info!(key = %snapshot.key, operation = action.operation(), "wrote: {action}");
+                tracing::info!(key = %snapshot.key, operation = action.operation(), "{}", action.done());
                 if !matches!(action, Action::DetachPolicy(_)) {
                     let arn = if *action == Action::DeleteProvider { &target.provider_arn } else { &target.role_arn };
-                    let note = format!("account {}: {action} ({arn})", snapshot.key.account);
+                    let note = format!("account {}: {} ({arn})", snapshot.key.account, action.done());
                     self.events.done(&snapshot.object, action.event_reason(), &note).await;
                 }
                 Ok(None)

@@ -172,7 +172,7 @@ impl Input<'_> {
         let failing: Vec<Entry<'_>> =
             entries.iter().copied().filter(|(_, account)| account.state != AccountState::Ready && !self.is_pending(account)).collect();
         let pending = entries.iter().any(|(_, account)| self.is_pending(account));
-        let progress = format!("{} of {} accounts ready", counts.ready, counts.total);
+        let progress = format!("{} of {} ready", counts.ready, accounts(counts.total));
         if failing.is_empty() && pending {
             let first = entries.iter().all(|(_, account)| account.generation.is_none());
             let status = if first { Unknown } else { False };
@@ -201,7 +201,7 @@ impl Input<'_> {
         let (status, reason, message) = match &self.view {
             View::Refused(reason, message) => (ConditionStatus::False, *reason, message.clone()),
             View::AccessMissing(message) => (ConditionStatus::False, Reason::AccessNotFound, message.clone()),
-            _ => (ConditionStatus::True, Reason::Resolved, format!("{} accounts", counts.total)),
+            _ => (ConditionStatus::True, Reason::Resolved, accounts(counts.total)),
         };
         conditions.set(ConditionType::AccountsResolved, status, reason, &message);
     }
@@ -223,6 +223,10 @@ impl Input<'_> {
         let all = !entries.is_empty() && entries.iter().all(|(_, account)| account.answered == asked);
         if all && asked.is_some() { asked } else { self.former.last_handled_reconcile_at.clone() }
     }
+}
+
+fn accounts(count: i32) -> String {
+    if count == 1 { "1 account".to_owned() } else { format!("{count} accounts") }
 }
 
 fn name_first(failing: &[Entry<'_>]) -> String {

@@ -120,6 +120,14 @@ impl Action {
         }
     }
 
+    /// What was done, as a person would say it afterwards.
+    #[must_use]
+    pub fn done(&self) -> String {
+        let text = self.to_string();
+        let past = PAST.iter().find_map(|(now, then)| text.strip_prefix(now).map(|rest| format!("{then}{rest}")));
+        past.unwrap_or(text)
+    }
+
     /// The reason of the event that tells of it.
     #[must_use]
     pub fn event_reason(&self) -> Reason {
@@ -136,7 +144,20 @@ impl Action {
     }
 }
 
-/// What the write changes, as a person would say it of the future: for events and for Observe.
+/// The first words of the texts below, of the future and of the past.
+const PAST: [(&str, &str); 9] = [
+    ("create ", "created "),
+    ("add ", "added "),
+    ("delete ", "deleted "),
+    ("take ", "took "),
+    ("set ", "set "),
+    ("attach ", "attached "),
+    ("detach ", "detached "),
+    ("remove ", "removed "),
+    ("update ", "updated "),
+];
+
+/// What the write changes, as a person would say it of the future.
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let fields = |drift: &[FieldDrift]| drift.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
