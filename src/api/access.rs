@@ -94,7 +94,10 @@ pub struct Limits {
 
     /// If set, every role has this permissions boundary, and an integration may name no other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 256), regex(pattern = r"^arn:aws:iam::(aws|[0-9]{12}|\$\{accountId\}):policy(/[A-Za-z0-9_+=,.@-]+)+$"))]
+    #[schemars(
+        length(max = 256),
+        regex(pattern = r"^arn:aws:iam::(aws|[0-9]{12}|\$\{accountId\}):policy(/[A-Za-z0-9_+=,.@-]+)+$")
+    )]
     pub permissions_boundary_arn: Option<String>,
 
     /// The longest maximum session duration, in seconds, from 3600 to 43200.
@@ -212,10 +215,28 @@ mod tests {
             (Some(serde_json::json!({"selector": {"matchLabels": {"team": "a"}}})), true),
             (Some(serde_json::json!({"selector": {"matchLabels": {"team": "b"}}})), false),
             (Some(serde_json::json!({"names": ["ns"], "selector": {"matchLabels": {"team": "b"}}})), true),
-            (Some(serde_json::json!({"selector": {"matchExpressions": [{"key": "team", "operator": "In", "values": ["a"]}]}})), true),
-            (Some(serde_json::json!({"selector": {"matchExpressions": [{"key": "team", "operator": "NotIn", "values": ["a"]}]}})), false),
-            (Some(serde_json::json!({"selector": {"matchExpressions": [{"key": "x", "operator": "DoesNotExist"}]}})), true),
-            (Some(serde_json::json!({"selector": {"matchExpressions": [{"key": "team", "operator": "Gt", "values": ["0"]}]}})), false),
+            (
+                Some(
+                    serde_json::json!({"selector": {"matchExpressions": [{"key": "team", "operator": "In", "values": ["a"]}]}}),
+                ),
+                true,
+            ),
+            (
+                Some(
+                    serde_json::json!({"selector": {"matchExpressions": [{"key": "team", "operator": "NotIn", "values": ["a"]}]}}),
+                ),
+                false,
+            ),
+            (
+                Some(serde_json::json!({"selector": {"matchExpressions": [{"key": "x", "operator": "DoesNotExist"}]}})),
+                true,
+            ),
+            (
+                Some(
+                    serde_json::json!({"selector": {"matchExpressions": [{"key": "team", "operator": "Gt", "values": ["0"]}]}}),
+                ),
+                false,
+            ),
         ] {
             assert_eq!(access(allowed.clone()).allows_namespace("ns", &labels), expected, "{allowed:?}");
         }

@@ -185,13 +185,22 @@ pub struct RoleSpec {
     /// ARNs of the managed policies that the role has, at most 4. ${accountId} in the place of the
     /// account means the role's own account.
     #[serde(default = "default_policies")]
-    #[schemars(length(min = 1, max = 4), inner(length(max = 256), regex(pattern = r"^arn:aws:iam::(aws|[0-9]{12}|\$\{accountId\}):policy(/[A-Za-z0-9_+=,.@-]+)+$")))]
+    #[schemars(
+        length(min = 1, max = 4),
+        inner(
+            length(max = 256),
+            regex(pattern = r"^arn:aws:iam::(aws|[0-9]{12}|\$\{accountId\}):policy(/[A-Za-z0-9_+=,.@-]+)+$")
+        )
+    )]
     pub managed_policy_arns: Vec<String>,
 
     /// ARN of the policy that bounds the role's permissions. ${accountId} in the place of the
     /// account means the role's own account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 256), regex(pattern = r"^arn:aws:iam::(aws|[0-9]{12}|\$\{accountId\}):policy(/[A-Za-z0-9_+=,.@-]+)+$"))]
+    #[schemars(
+        length(max = 256),
+        regex(pattern = r"^arn:aws:iam::(aws|[0-9]{12}|\$\{accountId\}):policy(/[A-Za-z0-9_+=,.@-]+)+$")
+    )]
     pub permissions_boundary_arn: Option<String>,
 
     /// Longest session that the role allows, in seconds, from 3600 to 43200. Port asks for 3600.

@@ -1,5 +1,8 @@
 //! The custom resources of `integrations.port.io/v1alpha1`.
 
+// Field docs are the text of `kubectl explain`, where backticks would be shown as such.
+#![allow(clippy::doc_markdown)]
+
 mod access;
 mod conditions;
 mod integration;
@@ -7,14 +10,16 @@ mod reason;
 mod status;
 
 pub use access::{AdoptionLimit, AllowedNamespaces, Limits, PortAwsAccess, PortAwsAccessSpec};
+pub(crate) use conditions::cut;
 pub use conditions::{ConditionStatus, ConditionType, Conditions};
 pub use integration::{
     AccessRef, Adoption, DeletionPolicy, ExtraPolicies, Mode, OidcProviderSpec, PortAwsIntegration,
     PortAwsIntegrationSpec, ProviderDeletionPolicy, ProviderManagement, RoleSpec,
 };
-pub(crate) use conditions::cut;
 pub use reason::Reason;
-pub use status::{AccountCounts, AccountState, AccountStatus, PendingChange, PortAwsIntegrationStatus, TrustStatus, Use};
+pub use status::{
+    AccountCounts, AccountState, AccountStatus, PendingChange, PortAwsIntegrationStatus, TrustStatus, Use,
+};
 
 /// API group of all kinds.
 pub const GROUP: &str = "integrations.port.io";

@@ -79,15 +79,23 @@ impl AwsError {
     pub fn advice(&self) -> String {
         let operation = self.operation;
         match self.reason {
-            Reason::AccessDenied => format!("AWS refuses {operation}: check the operator's IAM policy and the SCPs of the account"),
+            Reason::AccessDenied => {
+                format!("AWS refuses {operation}: check the operator's IAM policy and the SCPs of the account")
+            }
             Reason::CredentialsUnavailable => format!("{operation}: AWS does not take the operator's credentials"),
             Reason::Throttled => format!("AWS throttles {operation}; it is tried again"),
             Reason::ServiceUnavailable => format!("AWS fails on {operation}; it is tried again"),
             Reason::Unreachable => format!("no answer from AWS to {operation}; it is tried again"),
             Reason::LimitExceeded => format!("{operation}: an IAM quota of the account is reached"),
-            Reason::NotFoundInAccount => format!("{operation}: IAM does not find what it names; does each policy exist in the account?"),
-            Reason::ConcurrentChange => format!("{operation}: something else changes the same at this time; it is read again"),
-            Reason::DeletionBlocked => format!("{operation}: something still hangs on the role, such as an instance profile"),
+            Reason::NotFoundInAccount => {
+                format!("{operation}: IAM does not find what it names; does each policy exist in the account?")
+            }
+            Reason::ConcurrentChange => {
+                format!("{operation}: something else changes the same at this time; it is read again")
+            }
+            Reason::DeletionBlocked => {
+                format!("{operation}: something still hangs on the role, such as an instance profile")
+            }
             Reason::InvalidRequest => {
                 let code = self.code.as_deref().unwrap_or("an error");
                 format!("AWS refuses {operation} as malformed ({code}): check the spec")
@@ -114,16 +122,23 @@ pub fn classify(operation: &str, fault: Fault<'_>) -> (Reason, Disposition) {
         "DeleteConflict" => (Reason::DeletionBlocked, Waiting),
         "LimitExceeded" => (Reason::LimitExceeded, Waiting),
         "ExpiredToken" | "ExpiredTokenException" | "RequestExpired" => (Reason::CredentialsUnavailable, Transient),
-        "InvalidClientTokenId" | "UnrecognizedClientException" | "SignatureDoesNotMatch" | "AuthFailure"
-        | "MissingAuthenticationToken" | "IncompleteSignature" | "OptInRequired" => {
-            (Reason::CredentialsUnavailable, Waiting)
-        }
+        "InvalidClientTokenId"
+        | "UnrecognizedClientException"
+        | "SignatureDoesNotMatch"
+        | "AuthFailure"
+        | "MissingAuthenticationToken"
+        | "IncompleteSignature"
+        | "OptInRequired" => (Reason::CredentialsUnavailable, Waiting),
         // A principal that was made seconds ago may still be unknown to IAM.
         "MalformedPolicyDocument" if matches!(operation, "CreateRole" | "UpdateAssumeRolePolicy") => {
             (Reason::InvalidRequest, Transient)
         }
-        "InvalidInput" | "ValidationError" | "ValidationException" | "MalformedPolicyDocument"
-        | "UnmodifiableEntity" | "PolicyNotAttachable" => (Reason::InvalidRequest, Terminal),
+        "InvalidInput"
+        | "ValidationError"
+        | "ValidationException"
+        | "MalformedPolicyDocument"
+        | "UnmodifiableEntity"
+        | "PolicyNotAttachable" => (Reason::InvalidRequest, Terminal),
         code if code.contains("Throttl") || code == "RequestLimitExceeded" || code.starts_with("TooManyRequests") => {
             (Reason::Throttled, Transient)
         }
@@ -163,7 +178,11 @@ mod tests {
             ("GetRole", "SomethingNew", 400, Reason::UnexpectedAnswer, Transient),
         ] {
             let code = Some(code).filter(|code| !code.is_empty());
-            assert_eq!(classify(operation, Fault::Answer { code, status }), (reason, disposition), "{operation} {code:?} {status}");
+            assert_eq!(
+                classify(operation, Fault::Answer { code, status }),
+                (reason, disposition),
+                "{operation} {code:?} {status}"
+            );
         }
         assert_eq!(classify("GetRole", Fault::NoCredentials), (Reason::CredentialsUnavailable, Waiting));
         assert_eq!(classify("GetRole", Fault::Timeout), (Reason::Unreachable, Transient));

@@ -95,11 +95,13 @@ impl CredentialsError {
     pub fn advice(&self) -> String {
         match self {
             Self::Unavailable(_) => {
-                "the operator has no AWS credentials: give its ServiceAccount an IAM role (IRSA or Pod Identity)".to_owned()
+                "the operator has no AWS credentials: give its ServiceAccount an IAM role (IRSA or Pod Identity)"
+                    .to_owned()
             }
             Self::Identity(error) => error.advice(),
             Self::Partition(_) => {
-                "the credentials are not of the commercial partition, the only one that Port hosts integrations for".to_owned()
+                "the credentials are not of the commercial partition, the only one that Port hosts integrations for"
+                    .to_owned()
             }
             Self::Account { caller, .. } => format!("the operator's AWS credentials belong to account {caller}"),
         }

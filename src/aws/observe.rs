@@ -39,7 +39,11 @@ impl AccountApi {
                 client_ids: found.client_id_list().iter().cloned().collect(),
                 tags: tags(found.tags()),
             })),
-            Err(error) if error.as_service_error().is_some_and(GetOpenIDConnectProviderError::is_no_such_entity_exception) => Ok(None),
+            Err(error)
+                if error.as_service_error().is_some_and(GetOpenIDConnectProviderError::is_no_such_entity_exception) =>
+            {
+                Ok(None)
+            }
             Err(error) => Err(AwsError::new("GetOpenIDConnectProvider", &error)),
         }
     }
@@ -70,8 +74,16 @@ impl AccountApi {
             self.pace.turn().await;
             match pages.next().await {
                 None => return Ok(Some(arns)),
-                Some(Ok(page)) => arns.extend(page.attached_policies().iter().filter_map(|policy| policy.policy_arn.clone())),
-                Some(Err(error)) if error.as_service_error().is_some_and(ListAttachedRolePoliciesError::is_no_such_entity_exception) => return Ok(None),
+                Some(Ok(page)) => {
+                    arns.extend(page.attached_policies().iter().filter_map(|policy| policy.policy_arn.clone()));
+                }
+                Some(Err(error))
+                    if error
+                        .as_service_error()
+                        .is_some_and(ListAttachedRolePoliciesError::is_no_such_entity_exception) =>
+                {
+                    return Ok(None);
+                }
                 Some(Err(error)) => return Err(AwsError::new("ListAttachedRolePolicies", &error)),
             }
         }
@@ -85,7 +97,11 @@ impl AccountApi {
             match pages.next().await {
                 None => return Ok(Some(names)),
                 Some(Ok(page)) => names.extend(page.policy_names().iter().cloned()),
-                Some(Err(error)) if error.as_service_error().is_some_and(ListRolePoliciesError::is_no_such_entity_exception) => return Ok(None),
+                Some(Err(error))
+                    if error.as_service_error().is_some_and(ListRolePoliciesError::is_no_such_entity_exception) =>
+                {
+                    return Ok(None);
+                }
                 Some(Err(error)) => return Err(AwsError::new("ListRolePolicies", &error)),
             }
         }

@@ -22,7 +22,8 @@ impl CrdsArgs {
         for crd in definitions() {
             let mut value = serde_json::to_value(&crd).map_err(|error| format!("a CRD cannot be written: {error}"))?;
             unwrap_descriptions(&mut value);
-            let yaml = serde_saphyr::to_string(&value).map_err(|error| format!("a CRD cannot be written as YAML: {error}"))?;
+            let yaml =
+                serde_saphyr::to_string(&value).map_err(|error| format!("a CRD cannot be written as YAML: {error}"))?;
             match &self.output_dir {
                 Some(dir) => {
                     let path = dir.join(format!("{}.yaml", crd.name_any()));
@@ -43,7 +44,8 @@ fn unwrap_descriptions(value: &mut serde_json::Value) {
     match value {
         serde_json::Value::Object(map) => {
             if let Some(serde_json::Value::String(text)) = map.get_mut("description") {
-                *text = text.split("\n\n").map(|paragraph| paragraph.replace('\n', " ")).collect::<Vec<_>>().join("\n\n");
+                *text =
+                    text.split("\n\n").map(|paragraph| paragraph.replace('\n', " ")).collect::<Vec<_>>().join("\n\n");
             }
             map.values_mut().for_each(unwrap_descriptions);
         }

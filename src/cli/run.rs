@@ -30,7 +30,7 @@ pub struct RunArgs {
     #[arg(long, env = "PORT_AWS_OPERATOR_MAX_PASSES", default_value_t = 32, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub max_passes: u16,
 
-    /// What is logged, such as info or debug or port_aws_operator=debug,info
+    /// What is logged, such as info or debug or `port_aws_operator=debug,info`
     #[arg(long, env = "RUST_LOG", default_value = "info", value_name = "FILTER")]
     pub log: String,
 
@@ -65,7 +65,9 @@ impl RunArgs {
     fn start_log(&self) -> Result<(), String> {
         let filter = EnvFilter::try_new(&self.log).map_err(|error| format!("--log {:?}: {error}", self.log))?;
         let (text, json) = match self.log_format {
-            LogFormat::Text => (Some(tracing_subscriber::fmt::layer().with_ansi(false).with_writer(std::io::stderr)), None),
+            LogFormat::Text => {
+                (Some(tracing_subscriber::fmt::layer().with_ansi(false).with_writer(std::io::stderr)), None)
+            }
             LogFormat::Json => (None, Some(tracing_subscriber::fmt::layer().json().with_writer(std::io::stderr))),
         };
         let started = tracing_subscriber::registry().with(filter).with(text).with(json).try_init();
@@ -103,7 +105,9 @@ async fn greet_aws(aws: &Ambient) {
         Ok(Err(error)) => {
             tracing::warn!(aws = %aws.describe(), advice = error.advice(), "AWS credentials do not work: {error}");
         }
-        Err(_) => tracing::warn!(aws = %aws.describe(), "AWS did not answer within 10 s; every account is tried all the same"),
+        Err(_) => {
+            tracing::warn!(aws = %aws.describe(), "AWS did not answer within 10 s; every account is tried all the same");
+        }
     }
 }
 

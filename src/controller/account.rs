@@ -59,7 +59,8 @@ impl Context {
         loop {
             // Listening before looking, so that no notice is missed.
             let notified = self.durable.notified();
-            let durable = self.resources().get(&key.resource).is_some_and(|memory| memory.durable.contains(&key.account));
+            let durable =
+                self.resources().get(&key.resource).is_some_and(|memory| memory.durable.contains(&key.account));
             if durable {
                 return Ok(());
             }
@@ -76,7 +77,8 @@ impl Context {
         let access_name = &object.spec.access_ref.name;
         let Access::Found(access) = self.access(access_name) else { return Err(Superseded) };
         let labels = self.namespace_labels(&key.resource.namespace);
-        let granted = Granted::check(&object.spec, &key.resource.namespace, &labels, &access.spec).map_err(|_| Superseded)?;
+        let granted =
+            Granted::check(&object.spec, &key.resource.namespace, &labels, &access.spec).map_err(|_| Superseded)?;
         if object.spec.suspend || !access.spec.allows_account(key.account.as_str()) {
             return Err(Superseded);
         }
@@ -158,7 +160,11 @@ impl Context {
             report.role = Some(Failure {
                 state: failure.state,
                 reason: if widens { Reason::RoleTooBroad } else { failure.reason },
-                message: if widens { format!("the role has more than is wanted and is not opened: {}", failure.message) } else { failure.message },
+                message: if widens {
+                    format!("the role has more than is wanted and is not opened: {}", failure.message)
+                } else {
+                    failure.message
+                },
                 disposition: failure.disposition,
                 decided: false,
             });
@@ -166,7 +172,14 @@ impl Context {
         Ok(())
     }
 
-    async fn wrote(&self, snapshot: &Snapshot, desired: &Desired, step: &Step, role_id: Option<String>, report: &mut Report) {
+    async fn wrote(
+        &self,
+        snapshot: &Snapshot,
+        desired: &Desired,
+        step: &Step,
+        role_id: Option<String>,
+        report: &mut Report,
+    ) {
         let now = self.clock.now();
         tracing::info!(key = %snapshot.key, operation = step.action.operation(), "{}", step.action.done());
         self.with_account(snapshot, |account| account.settling.wrote(step.action.clone(), now));
@@ -219,7 +232,13 @@ impl Context {
         self.reconcile_soon(&key.resource);
     }
 
-    async fn tell(&self, object: &PortAwsIntegration, key: &WorkKey, failure: Option<&Failure>, notes: &[crate::plan::Note]) {
+    async fn tell(
+        &self,
+        object: &PortAwsIntegration,
+        key: &WorkKey,
+        failure: Option<&Failure>,
+        notes: &[crate::plan::Note],
+    ) {
         let prefix = format!("account {}: ", key.account);
         let now: Vec<(Reason, String)> = failure
             .map(|failure| (failure.reason, failure.message.clone()))
@@ -228,7 +247,8 @@ impl Context {
             .map(|(reason, message)| (reason, format!("{prefix}{message}")))
             .collect();
         let still = |reason: Reason, note: &str| now.iter().any(|(r, n)| *r == reason && n == note);
-        self.events.forget(object, |reason, note| is_state(reason) && note.starts_with(&prefix) && !still(reason, note));
+        self.events
+            .forget(object, |reason, note| is_state(reason) && note.starts_with(&prefix) && !still(reason, note));
         for (reason, note) in &now {
             self.events.state(object, Severity::Warning, *reason, note).await;
         }
@@ -318,4 +338,3 @@ impl Context {
         }
     }
 }
-

@@ -99,11 +99,10 @@ impl Context {
 
     pub(super) fn access(&self, name: &str) -> Access {
         match self.accesses.get(&ObjectRef::new(name)).as_deref() {
-            None => Access::Missing,
             Some(DeserializeGuard(Ok(access))) if access.metadata.deletion_timestamp.is_none() => {
                 Access::Found(Arc::new(access.clone()))
             }
-            Some(DeserializeGuard(Ok(_))) => Access::Missing,
+            None | Some(DeserializeGuard(Ok(_))) => Access::Missing,
             Some(DeserializeGuard(Err(invalid))) => Access::Unreadable(invalid.error.clone()),
         }
     }

@@ -62,10 +62,10 @@ impl Events {
             *count += 1;
             (name.clone(), *count)
         });
-        if let Some((name, count)) = counted {
-            if self.count(object, &name, count).await {
-                return;
-            }
+        if let Some((name, count)) = counted
+            && self.count(object, &name, count).await
+        {
+            return;
         }
         self.create(object, key, Severity::Normal).await;
     }
@@ -95,7 +95,11 @@ impl Events {
         // The suffix keeps two events of one moment apart, also across restarts.
         let name = format!("{object_name}.{:x}{:04x}", now.as_nanosecond(), fastrand::u16(..));
         let event = Event {
-            metadata: ObjectMeta { name: Some(name.clone()), namespace: Some(namespace.clone()), ..ObjectMeta::default() },
+            metadata: ObjectMeta {
+                name: Some(name.clone()),
+                namespace: Some(namespace.clone()),
+                ..ObjectMeta::default()
+            },
             action: Some("Reconcile".to_owned()),
             event_time: Some(MicroTime(now)),
             note: Some(key.note.clone()),
@@ -124,7 +128,9 @@ impl Events {
         let series = serde_json::json!({"series": {"count": count, "lastObservedTime": MicroTime(self.clock.wall())}});
         let api = Api::<Event>::namespaced(self.client.clone(), namespace);
         let patched = store::bounded(api.patch(name, &PatchParams::default(), &Patch::Merge(&series))).await;
-        patched.inspect_err(|error| tracing::debug!(%error, "an event could not be counted, so a new one is written")).is_ok()
+        patched
+            .inspect_err(|error| tracing::debug!(%error, "an event could not be counted, so a new one is written"))
+            .is_ok()
     }
 }
 

@@ -123,14 +123,22 @@ fn failing(context: &Context, resource: &Owner, open: &BTreeSet<AccountId>) -> O
     })
 }
 
-async fn leave_behind(context: &Context, resource: &Owner, object: &PortAwsIntegration, account: &AccountId, why: &str) {
+async fn leave_behind(
+    context: &Context,
+    resource: &Owner,
+    object: &PortAwsIntegration,
+    account: &AccountId,
+    why: &str,
+) {
     let role = object.spec.role_name();
-    let note = format!("the deletion was abandoned ({why}): role {role} may stay in account {account}, with the operator's tags");
+    let note = format!(
+        "the deletion was abandoned ({why}): role {role} may stay in account {account}, with the operator's tags"
+    );
     context.events.done(object, Reason::Abandoned, &note).await;
-    if let Some(memory) = context.resources().get_mut(resource) {
-        if let Some(account) = memory.accounts.get_mut(account) {
-            account.gone = true;
-        }
+    if let Some(memory) = context.resources().get_mut(resource)
+        && let Some(account) = memory.accounts.get_mut(account)
+    {
+        account.gone = true;
     }
 }
 
@@ -139,13 +147,10 @@ impl Context {
     pub(super) async fn remove(&self, snapshot: &Snapshot) -> Result<(), Superseded> {
         let (object, key) = (&snapshot.object, &snapshot.key);
         let abandon = asked(object).abandon;
-        let failure = match self.clear(snapshot, abandon).await? {
-            None => {
-                self.with_account(snapshot, |account| account.gone = true);
-                self.reconcile_soon(&key.resource);
-                return Ok(());
-            }
-            Some(failure) => failure,
+        let Some(failure) = self.clear(snapshot, abandon).await? else {
+            self.with_account(snapshot, |account| account.gone = true);
+            self.reconcile_soon(&key.resource);
+            return Ok(());
         };
         if abandon {
             leave_behind(self, &key.resource, object, &key.account, &failure.message).await;
@@ -200,7 +205,12 @@ impl Context {
         if lets_go { Ok(None) } else { self.clear_provider(snapshot, &api, &target).await }
     }
 
-    async fn clear_provider(&self, snapshot: &Snapshot, api: &AccountApi, target: &Target) -> Result<Option<Failure>, Superseded> {
+    async fn clear_provider(
+        &self,
+        snapshot: &Snapshot,
+        api: &AccountApi,
+        target: &Target,
+    ) -> Result<Option<Failure>, Superseded> {
         let policy = snapshot.object.spec.oidc_provider.deletion_policy;
         if policy == ProviderDeletionPolicy::Retain {
             return Ok(None);
@@ -226,7 +236,13 @@ impl Context {
         Ok(None)
     }
 
-    async fn take_away(&self, snapshot: &Snapshot, api: &AccountApi, target: &Target, action: &Action) -> Result<Option<Failure>, Superseded> {
+    async fn take_away(
+        &self,
+        snapshot: &Snapshot,
+        api: &AccountApi,
+        target: &Target,
+        action: &Action,
+    ) -> Result<Option<Failure>, Superseded> {
         self.gate(snapshot)?;
         match api.execute(target, action).await {
             Ok(_) => {

@@ -8,17 +8,9 @@ use kube::{
     runtime::controller::Action,
 };
 
-use super::{
-    context::Context,
-    events::Severity,
-    memory::ResourceMemory,
-    reconcile::ReconcileError,
-    store,
-};
+use super::{context::Context, events::Severity, memory::ResourceMemory, reconcile::ReconcileError, store};
 use crate::{
-    api::{
-        ABANDON, ConditionStatus, ConditionType, Conditions, FINALIZER, PortAwsIntegration, Reason, cut,
-    },
+    api::{ABANDON, ConditionStatus, ConditionType, Conditions, FINALIZER, PortAwsIntegration, Reason, cut},
     domain::Owner,
 };
 
@@ -84,7 +76,9 @@ async fn write_conditions(context: &Context, found: &InvalidObject, note: &str) 
     let params = PatchParams::apply(store::MANAGER).force();
     match store::bounded(api.patch_status(&name, &params, &Patch::Apply(&body))).await {
         // An object that breaks its schema cannot be written at all; the event has told of it.
-        Err(ReconcileError::Kubernetes(error)) if matches!(&*error, kube::Error::Api(status) if status.is_invalid()) => Ok(()),
+        Err(ReconcileError::Kubernetes(error)) if matches!(&*error, kube::Error::Api(status) if status.is_invalid()) => {
+            Ok(())
+        }
         other => other.map(drop),
     }
 }

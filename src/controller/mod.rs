@@ -92,13 +92,13 @@ pub async fn run(client: Client, aws: Ambient, options: Options, stop: watch::Re
         .default_backoff()
         .reflect(access_writer)
         .touched_objects();
-    let namespace_events = watcher(Api::<PartialObjectMeta<Namespace>>::all(client.clone()), watcher::Config::default())
-        .default_backoff()
-        .reflect(namespace_writer)
-        .touched_objects();
-    let integration_events = namespaces::watch(&client, &options.namespaces)
-        .reflect(integration_writer)
-        .touched_objects();
+    let namespace_events =
+        watcher(Api::<PartialObjectMeta<Namespace>>::all(client.clone()), watcher::Config::default())
+            .default_backoff()
+            .reflect(namespace_writer)
+            .touched_objects();
+    let integration_events =
+        namespaces::watch(&client, &options.namespaces).reflect(integration_writer).touched_objects();
 
     let (by_access, by_namespace) = (integrations.clone(), integrations.clone());
     let controller = Controller::for_stream(quiet(integration_events), integrations.clone())
@@ -133,7 +133,8 @@ pub async fn run(client: Client, aws: Ambient, options: Options, stop: watch::Re
             && synced.accesses.wait_until_ready().await.is_ok()
             && synced.namespaces.wait_until_ready().await.is_ok();
         if ready {
-            let namespaces = if options.namespaces.is_empty() { "all".to_owned() } else { options.namespaces.join(", ") };
+            let namespaces =
+                if options.namespaces.is_empty() { "all".to_owned() } else { options.namespaces.join(", ") };
             tracing::info!(%namespaces, cluster = %synced.cluster, "watching PortAwsIntegration");
         }
     });
@@ -145,7 +146,9 @@ pub async fn run(client: Client, aws: Ambient, options: Options, stop: watch::Re
 fn quiet<K: Send + 'static>(
     events: impl Stream<Item = watcher::Result<K>> + Send + 'static,
 ) -> impl Stream<Item = watcher::Result<K>> + Send + 'static {
-    events.inspect_err(|error| tracing::warn!(%error, "a watch was interrupted")).filter(|event| std::future::ready(event.is_ok()))
+    events
+        .inspect_err(|error| tracing::warn!(%error, "a watch was interrupted"))
+        .filter(|event| std::future::ready(event.is_ok()))
 }
 
 fn references(
@@ -154,7 +157,12 @@ fn references(
 ) -> Vec<ObjectRef<Guarded>> {
     let objects = store.state();
     let matching = objects.iter().filter_map(|object| object.0.as_ref().ok()).filter(|object| wanted(object));
-    matching.map(|object| { let owner = owner_of(object); ObjectRef::new(&owner.name).within(&owner.namespace) }).collect()
+    matching
+        .map(|object| {
+            let owner = owner_of(object);
+            ObjectRef::new(&owner.name).within(&owner.namespace)
+        })
+        .collect()
 }
 
 /// Decides nothing before it is known what access objects and namespaces there are.
@@ -170,6 +178,8 @@ async fn after_sync(
     reconcile(object, context).await
 }
 
+// The controller's own signature for it.
+#[allow(clippy::needless_pass_by_value)]
 /// A write to the cluster failed: a conflict is resolved by a fresh read, the rest may pass.
 fn retry(object: Arc<Guarded>, error: &ReconcileError, _: Arc<Context>) -> Action {
     if error.is_outdated() {

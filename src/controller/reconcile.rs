@@ -13,7 +13,7 @@ use super::{
     store,
 };
 use crate::{
-    api::{ABANDON, AccountState, PortAwsAccess, PortAwsIntegration, Reason, REQUESTED_AT},
+    api::{ABANDON, AccountState, PortAwsAccess, PortAwsIntegration, REQUESTED_AT, Reason},
     domain::{AccountId, Owner},
     plan::{Granted, Target},
     schedule::{Priority, WorkKey},
@@ -128,7 +128,8 @@ fn decide(
         }
         Ok(_) => {}
     }
-    let names = targets.iter().try_for_each(|id| Target::new(&object.spec, id, crate::domain::Partition::Aws).map(drop));
+    let names =
+        targets.iter().try_for_each(|id| Target::new(&object.spec, id, crate::domain::Partition::Aws).map(drop));
     if let Err(error) = names {
         return refuse(Reason::InvalidSpec, error.to_string());
     }
@@ -144,7 +145,8 @@ fn access_missing(
 ) -> (BTreeSet<AccountId>, View, Option<Duration>) {
     context.queue().keep_only(resource, |_| false);
     let now = context.clock.now();
-    let since = context.resources().get_mut(resource).map_or(now, |memory| *memory.access_missing_since.get_or_insert(now));
+    let since =
+        context.resources().get_mut(resource).map_or(now, |memory| *memory.access_missing_since.get_or_insert(now));
     let message = format!("PortAwsAccess {name} does not exist: the platform team has to create it (see accessRef)");
     let left = ACCESS_PATIENCE.saturating_sub(now.saturating_sub(since));
     if left.is_zero() {
@@ -210,7 +212,11 @@ fn request_visits(
                 // Nothing else asks for an account that was refused for a time.
                 wanted.push((id.clone(), Priority::NotReady, Duration::ZERO));
             } else {
-                wanted.push((id.clone(), first_priority(account, object, &now_asked), first_delay(account, object, &now_asked)));
+                wanted.push((
+                    id.clone(),
+                    first_priority(account, object, &now_asked),
+                    first_delay(account, object, &now_asked),
+                ));
             }
         }
     }
@@ -316,11 +322,14 @@ fn compute(
     let undurable = claims.iter().any(|id| !memory.durable.contains(id));
     let inherited = former.observed_generation == object.metadata.generation && memory.published.is_none();
     let unvisited = targets.iter().any(|id| memory.accounts.get(id).is_some_and(|account| !account.visited));
-    let claims_stored = claims.iter().all(|id| former.accounts.iter().any(|entry| entry.claimed && entry.id == id.as_str()));
-    if view == View::Active && inherited && unvisited && claims_stored && former.accounts.len() == memory.accounts.len() {
+    let claims_stored =
+        claims.iter().all(|id| former.accounts.iter().any(|entry| entry.claimed && entry.id == id.as_str()));
+    if view == View::Active && inherited && unvisited && claims_stored && former.accounts.len() == memory.accounts.len()
+    {
         return Some((former.clone(), former, claims, undurable));
     }
     let generation = object.metadata.generation.unwrap_or_default();
-    let input = Input { spec: &object.spec, generation, former: &former, memory, targets, view, now: context.clock.wall() };
+    let input =
+        Input { spec: &object.spec, generation, former: &former, memory, targets, view, now: context.clock.wall() };
     Some((input.status(), former, claims, undurable))
 }

@@ -65,9 +65,10 @@ impl From<&CredentialsError> for Failure {
 
 fn state_of(reason: Reason) -> AccountState {
     match reason {
-        Reason::AccessDenied | Reason::CredentialsUnavailable | Reason::AccountMismatch | Reason::UnsupportedPartition => {
-            AccountState::Denied
-        }
+        Reason::AccessDenied
+        | Reason::CredentialsUnavailable
+        | Reason::AccountMismatch
+        | Reason::UnsupportedPartition => AccountState::Denied,
         Reason::RoleNameTaken | Reason::OwnedByOther => AccountState::Conflict,
         _ => AccountState::Failed,
     }
@@ -115,7 +116,13 @@ impl Report {
 
     /// Changes what is remembered of the account, and gives the wait until the next visit.
     /// `interval` is the resource's; `jitter` is from 0 to 1; `now` is the time since the start.
-    pub(super) fn remember(self, account: &mut AccountMemory, interval: Duration, jitter: f64, now: Duration) -> Duration {
+    pub(super) fn remember(
+        self,
+        account: &mut AccountMemory,
+        interval: Duration,
+        jitter: f64,
+        now: Duration,
+    ) -> Duration {
         account.visited = true;
         account.pending.clone_from(&self.pending);
         if self.account.is_none() {
@@ -153,7 +160,10 @@ impl Report {
             account.failing = Some(Disposition::Waiting);
             account.delay = poll;
             (account.state, account.reason) = (AccountState::Drifted, Reason::Drifted);
-            account.message = Some(format!("mode is Observe: {} changes are not made, see status.pendingChanges", self.pending.len()));
+            account.message = Some(format!(
+                "mode is Observe: {} changes are not made, see status.pendingChanges",
+                self.pending.len()
+            ));
             account.role = Part::Bad(Reason::Drifted, "AWS differs from what is wanted".to_owned());
             return poll;
         }
@@ -177,7 +187,9 @@ fn escalate(mut failure: Failure, account: &mut AccountMemory, now: Duration) ->
             failure.state = AccountState::Conflict;
             failure.reason = Reason::RoleNameTaken;
             failure.disposition = Disposition::Waiting;
-            failure.message = "IAM says that the role exists and does not show it: another case or path of its name is taken".to_owned();
+            failure.message = String::from(
+                "IAM says that the role exists and does not show it: another case or path of its name is taken",
+            );
         }
     } else {
         account.hidden_since = None;

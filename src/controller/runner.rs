@@ -23,14 +23,14 @@ pub(super) async fn run(context: Arc<Context>, mut stop: watch::Receiver<bool>) 
         tokio::select! {
             biased;
             _ = stop.changed() => break,
-            Some(ended) = passes.join_next_with_id(), if !passes.is_empty() => settle(&context, &mut keys, ended),
+            Some(ended) = passes.join_next_with_id(), if !passes.is_empty() => settle(&context, &mut keys, &ended),
             () = context.wake.notified() => {}
             () = sleep_until(&context, due) => {}
         }
     }
     let drained = async {
         while let Some(ended) = passes.join_next_with_id().await {
-            settle(&context, &mut keys, ended);
+            settle(&context, &mut keys, &ended);
         }
     };
     if tokio::time::timeout(DRAIN, drained).await.is_err() {
@@ -60,8 +60,8 @@ async fn sleep_until(context: &Context, due: Option<Duration>) {
 type Ended = Result<(tokio::task::Id, ()), tokio::task::JoinError>;
 
 /// A pass that panicked is a defect of ours; its account is visited again, and the rest go on.
-fn settle(context: &Context, keys: &mut BTreeMap<tokio::task::Id, WorkKey>, ended: Ended) {
-    let (id, failed) = match &ended {
+fn settle(context: &Context, keys: &mut BTreeMap<tokio::task::Id, WorkKey>, ended: &Ended) {
+    let (id, failed) = match ended {
         Ok((id, ())) => (*id, None),
         Err(error) => (error.id(), Some(error)),
     };

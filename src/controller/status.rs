@@ -56,7 +56,7 @@ impl Input<'_> {
     /// The status.
     pub(super) fn status(&self) -> PortAwsIntegrationStatus {
         let accounts: Vec<AccountStatus> = self.accounts();
-        let counts = self.counts(&accounts);
+        let counts = Self::counts(&accounts);
         let role_arn_format = format!("arn:aws:iam::${{accountId}}:role/{}", self.spec.role_name());
         let ready = accounts.iter().filter(|account| account.state == AccountState::Ready);
         let role_arns = if accounts.len() <= ARNS_UP_TO {
@@ -97,7 +97,8 @@ impl Input<'_> {
         let deleting = matches!(self.view, View::Deleting(_));
         let entry = |(id, account): Entry<'_>| {
             let pending = !deleting && self.view == View::Active && self.is_pending(account);
-            let (state, reason) = if pending { (AccountState::Pending, Reason::Pending) } else { (account.state, account.reason) };
+            let (state, reason) =
+                if pending { (AccountState::Pending, Reason::Pending) } else { (account.state, account.reason) };
             messages += usize::from(account.message.is_some());
             let message = account.message.as_deref().filter(|_| !pending && messages <= MESSAGES);
             AccountStatus {
@@ -113,7 +114,7 @@ impl Input<'_> {
         self.memory.accounts.iter().map(entry).collect()
     }
 
-    fn counts(&self, accounts: &[AccountStatus]) -> AccountCounts {
+    fn counts(accounts: &[AccountStatus]) -> AccountCounts {
         let count = |states: &[AccountState]| {
             let matching = accounts.iter().filter(|account| states.contains(&account.state));
             i32::try_from(matching.count()).unwrap_or(i32::MAX)
@@ -141,7 +142,12 @@ impl Input<'_> {
         use ConditionType::{Ready, Reconciling, Stalled};
         match &self.view {
             View::Suspended => {
-                conditions.set(Ready, Unknown, Reason::Suspended, "spec.suspend is set: AWS is neither read nor written");
+                conditions.set(
+                    Ready,
+                    Unknown,
+                    Reason::Suspended,
+                    "spec.suspend is set: AWS is neither read nor written",
+                );
             }
             View::Refused(reason, message) => {
                 conditions.set(Ready, False, *reason, message);
@@ -157,7 +163,9 @@ impl Input<'_> {
                 conditions.set(Reconciling, True, Reason::Deleting, message);
             }
             View::Deleting(Some((reason, message))) => {
-                let message = format!("{reason}: {message}. To give up and leave it behind, annotate integrations.port.io/abandon=true");
+                let message = format!(
+                    "{reason}: {message}. To give up and leave it behind, annotate integrations.port.io/abandon=true"
+                );
                 conditions.set(Ready, False, Reason::DeletionBlocked, &message);
                 conditions.set(Stalled, True, Reason::DeletionBlocked, &message);
             }
@@ -169,8 +177,11 @@ impl Input<'_> {
         use ConditionStatus::{False, True, Unknown};
         use ConditionType::{Ready, Reconciling, Stalled};
         let entries = self.entries();
-        let failing: Vec<Entry<'_>> =
-            entries.iter().copied().filter(|(_, account)| account.state != AccountState::Ready && !self.is_pending(account)).collect();
+        let failing: Vec<Entry<'_>> = entries
+            .iter()
+            .copied()
+            .filter(|(_, account)| account.state != AccountState::Ready && !self.is_pending(account))
+            .collect();
         let pending = entries.iter().any(|(_, account)| self.is_pending(account));
         let progress = format!("{} of {} ready", counts.ready, accounts(counts.total));
         if failing.is_empty() && pending {
@@ -211,7 +222,9 @@ impl Input<'_> {
             let more = account.pending.len().saturating_sub(CHANGES_PER_ACCOUNT);
             let rest = (more > 0).then(|| format!("and {more} more"));
             let changes = account.pending.iter().take(CHANGES_PER_ACCOUNT).cloned().chain(rest);
-            changes.map(|change| PendingChange { account: id.to_string(), change: cut(&change, 512) }).collect::<Vec<_>>()
+            changes
+                .map(|change| PendingChange { account: id.to_string(), change: cut(&change, 512) })
+                .collect::<Vec<_>>()
         };
         self.entries().into_iter().flat_map(of_account).take(CHANGES).collect()
     }
@@ -241,7 +254,12 @@ fn name_first(failing: &[Entry<'_>]) -> String {
     }
 }
 
-fn part(kind: ConditionType, entries: &[Entry<'_>], of: impl Fn(&AccountMemory) -> &Part, conditions: &mut Conditions<'_>) {
+fn part(
+    kind: ConditionType,
+    entries: &[Entry<'_>],
+    of: impl Fn(&AccountMemory) -> &Part,
+    conditions: &mut Conditions<'_>,
+) {
     let bad = entries.iter().find_map(|(id, account)| match of(account) {
         Part::Bad(reason, message) => Some((*reason, format!("{id}: {message}"))),
         _ => None,
@@ -269,7 +287,11 @@ fn in_use(entries: &[Entry<'_>], conditions: &mut Conditions<'_>) {
     } else if all_recent {
         (ConditionStatus::True, Reason::RecentlyUsed, "Port assumed the role in the last 7 days")
     } else {
-        (ConditionStatus::Unknown, Reason::NotYetUsed, "no use by Port was reported yet; IAM reports it some hours late")
+        (
+            ConditionStatus::Unknown,
+            Reason::NotYetUsed,
+            "no use by Port was reported yet; IAM reports it some hours late",
+        )
     };
     conditions.set(ConditionType::InUse, status, reason, message);
 }

@@ -42,7 +42,11 @@ pub(super) async fn write_status(
 
 /// Sets or takes off the finalizer, against the version of the object that was read: a change in
 /// between makes the server refuse it (409), and the next reconcile tries again.
-pub(super) async fn write_finalizer(client: &Client, object: &PortAwsIntegration, wanted: bool) -> Result<(), ReconcileError> {
+pub(super) async fn write_finalizer(
+    client: &Client,
+    object: &PortAwsIntegration,
+    wanted: bool,
+) -> Result<(), ReconcileError> {
     let mut finalizers = object.finalizers().to_vec();
     finalizers.retain(|finalizer| finalizer != FINALIZER);
     if wanted {

@@ -82,16 +82,17 @@ impl FromStr for PolicyArn {
     type Err = InvalidValue;
 
     fn from_str(value: &str) -> Result<Self, Self::Err> {
-        const RULE: &str = "arn:aws:iam::aws:policy/NAME, or arn:aws:iam::${accountId}:policy/NAME for one of the account's own";
+        const RULE: &str =
+            "arn:aws:iam::aws:policy/NAME, or arn:aws:iam::${accountId}:policy/NAME for one of the account's own";
         let fail = || InvalidValue::new("policy ARN", value, RULE);
         let rest = value.strip_prefix("arn:aws:iam::").ok_or_else(fail)?;
         let (owner, path) = rest.split_once(":policy/").ok_or_else(fail)?;
-        let owned = owner == "aws" || owner.parse::<AccountId>().is_ok();
+        let owner_known = owner == "aws" || owner.parse::<AccountId>().is_ok();
         let named = !path.is_empty()
             && path.len() <= 512
             && path.split('/').all(|part| !part.is_empty())
             && path.bytes().all(|b| b.is_ascii_alphanumeric() || b"_+=,.@-/".contains(&b));
-        if owned && named { Ok(Self(value.to_owned())) } else { Err(fail()) }
+        if owner_known && named { Ok(Self(value.to_owned())) } else { Err(fail()) }
     }
 }
 

@@ -35,7 +35,7 @@ impl fmt::Display for ClusterId {
     }
 }
 
-/// The resource that a role belongs to, by name and not by UID: a resource that GitOps deletes and
+/// The resource that a role belongs to, by name and not by UID: a resource that `GitOps` deletes and
 /// creates again finds its own role. A namespace holds no dot, so `<namespace>.<name>` is unique.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Owner {

@@ -2,7 +2,7 @@ use std::{fmt, str::FromStr};
 
 use super::InvalidValue;
 
-/// The URL of an OpenID Connect issuer, as IAM compares it: exactly, and without its scheme.
+/// The URL of an `OpenID` Connect issuer, as IAM compares it: exactly, and without its scheme.
 ///
 /// IAM's own bound is 255 characters ([`CreateOpenIDConnectProvider`]); ours is 128, so that a
 /// trust policy and a session policy with it stay within their 2,048 characters.
@@ -38,9 +38,8 @@ impl FromStr for IssuerUrl {
                 !label.is_empty() && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
             });
         let path_ok = path.is_none_or(|path| {
-            path.split('/').all(|part| {
-                !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"._~-".contains(&b))
-            })
+            path.split('/')
+                .all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"._~-".contains(&b)))
         });
         if value.len() <= 128 && host_ok && path_ok { Ok(Self(value.to_owned())) } else { Err(fail()) }
     }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 /// Tags of one AWS object.
 pub type Tags = BTreeMap<String, String>;
 
-/// Port's own tag, as its CloudFormation template writes it: the integration identifier.
+/// Port's own tag, as its `CloudFormation` template writes it: the integration identifier.
 pub const INTEGRATION: &str = "port:integration";
 /// The installation of this operator that an object belongs to.
 pub const CLUSTER: &str = "port-aws-operator/cluster";

@@ -19,7 +19,9 @@ pub(super) fn check(desired: &Desired, role: &ObservedRole) -> Result<(), Proble
     let Some(bounds) = desired.adoption.as_ref().filter(|_| role.path == "/") else {
         return Err(conflict(
             Reason::RoleNameTaken,
-            format!("a role {name} exists and is not ours: rename or delete it, or allow adoption in spec.role and in the PortAwsAccess"),
+            format!(
+                "a role {name} exists and is not ours: rename or delete it, or allow adoption in spec.role and in the PortAwsAccess"
+            ),
         ));
     };
     if within(bounds, desired, role) {
@@ -27,7 +29,9 @@ pub(super) fn check(desired: &Desired, role: &ObservedRole) -> Result<(), Proble
     } else {
         Err(conflict(
             Reason::RoleTooBroad,
-            format!("role {name} is not taken over: policies, boundary or trust go beyond the PortAwsAccess; narrow the role first"),
+            format!(
+                "role {name} is not taken over: policies, boundary or trust go beyond the PortAwsAccess; narrow the role first"
+            ),
         ))
     }
 }

@@ -162,7 +162,10 @@ impl Desired {
             .then(|| -> Result<_, InvalidValue> {
                 let issuers = limits.issuer_urls.iter().map(|url| url.parse::<IssuerUrl>());
                 let arns = issuers.map(|issuer| Ok(oidc_provider_arn(partition, account, &issuer?)));
-                Ok(AdoptionBounds { policies: expand(&limits.managed_policy_arns)?, provider_arns: arns.collect::<Result<_, _>>()? })
+                Ok(AdoptionBounds {
+                    policies: expand(&limits.managed_policy_arns)?,
+                    provider_arns: arns.collect::<Result<_, _>>()?,
+                })
             })
             .transpose()?;
         let provider = DesiredProvider {

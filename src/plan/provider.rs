@@ -30,7 +30,9 @@ pub(super) fn plan_provider(desired: &DesiredProvider, observed: Option<&Observe
             plan.provider = Some(problem(
                 AccountState::Failed,
                 Reason::ClientIdMissing,
-                format!("the OIDC provider lacks client ID {client_id}: add it, or set oidcProvider.management to CreateOrAdopt"),
+                format!(
+                    "the OIDC provider lacks client ID {client_id}: add it, or set oidcProvider.management to CreateOrAdopt"
+                ),
             ));
             return;
         }
@@ -38,7 +40,8 @@ pub(super) fn plan_provider(desired: &DesiredProvider, observed: Option<&Observe
             plan.provider = Some(problem(
                 AccountState::Failed,
                 Reason::ProviderNotFound,
-                "the OIDC provider does not exist: create it, or set oidcProvider.management to CreateOrAdopt".to_owned(),
+                "the OIDC provider does not exist: create it, or set oidcProvider.management to CreateOrAdopt"
+                    .to_owned(),
             ));
             return;
         }

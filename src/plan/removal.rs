@@ -64,7 +64,8 @@ pub fn plan_removal(
 
 /// Takes our claim off a role, as far as it is on it.
 fn release(role: &ObservedRole) -> RemovalPlan {
-    let keys: Vec<String> = tags::CLAIM.iter().filter(|key| role.tags.contains_key(**key)).map(ToString::to_string).collect();
+    let keys: Vec<String> =
+        tags::CLAIM.iter().filter(|key| role.tags.contains_key(**key)).map(ToString::to_string).collect();
     let actions = if keys.is_empty() { Vec::new() } else { vec![Action::UntagRole { keys }] };
     RemovalPlan { actions, blocked: None }
 }

@@ -21,7 +21,12 @@ use crate::{
 const REVOKE_SESSIONS: &str = "AWSRevokeOlderSessions";
 
 /// Plans the role into `plan`.
-pub(super) fn plan_role(desired: &Desired, observed: Option<&ObservedRole>, known_role_id: Option<&str>, plan: &mut Plan) {
+pub(super) fn plan_role(
+    desired: &Desired,
+    observed: Option<&ObservedRole>,
+    known_role_id: Option<&str>,
+    plan: &mut Plan,
+) {
     let Some(role) = observed else {
         create(&desired.role, plan);
         return;
@@ -61,9 +66,9 @@ fn whose(desired: &Desired, role: &ObservedRole, known_role_id: Option<&str>) ->
         Ownership::OtherResource(owner) => {
             other(format!("role {name} belongs to PortAwsIntegration {owner}: give this one another role.name"))
         }
-        Ownership::OtherInstallation(cluster) => {
-            other(format!("role {name} belongs to the operator installation {cluster}: give this one another role.name"))
-        }
+        Ownership::OtherInstallation(cluster) => other(format!(
+            "role {name} belongs to the operator installation {cluster}: give this one another role.name"
+        )),
         Ownership::Unclaimed => adoption::check(desired, role).map(|()| Origin::Adopted),
     }
 }
@@ -129,9 +134,8 @@ fn trust(desired: &DesiredRole, role: &ObservedRole, plan: &mut Plan) {
         let message = format!("role {} has inline policies that are not ours and are left alone: {names}", role.name);
         plan.notes.push(Note { reason: Reason::ForeignInlinePolicy, message });
     }
-    let unreadable = |error: &_| {
-        vec![FieldDrift { field: "document".into(), found: format!("{error}"), wanted: "a policy".into() }]
-    };
+    let unreadable =
+        |error: &_| vec![FieldDrift { field: "document".into(), found: format!("{error}"), wanted: "a policy".into() }];
     let drift = role.trust.as_ref().map_or_else(unreadable, |found| desired.trust.drift(found));
     if drift.is_empty() {
         return;
@@ -146,7 +150,8 @@ fn trust(desired: &DesiredRole, role: &ObservedRole, plan: &mut Plan) {
         plan.role = Some(problem(
             AccountState::Conflict,
             Reason::RoleTooBroad,
-            "the role's trust policy is not opened while the role has inline policies that are not ours: remove them".to_owned(),
+            "the role's trust policy is not opened while the role has inline policies that are not ours: remove them"
+                .to_owned(),
         ));
     }
 }

@@ -38,12 +38,13 @@ impl Settling {
         };
         let held: Vec<Option<Duration>> = steps.iter().map(|step| until(&step.action)).collect();
         let latest = held.iter().flatten().max().copied();
-        let unseen_role = steps.iter().zip(&held).any(|(step, held)| matches!(step.action, Action::CreateRole(_)) && held.is_some());
+        let unseen_role =
+            steps.iter().zip(&held).any(|(step, held)| matches!(step.action, Action::CreateRole(_)) && held.is_some());
         let mut held = held.into_iter();
         steps.retain(|step| {
             let settled = held.next().flatten().is_none();
             settled && !(unseen_role && matches!(step.action, Action::AttachPolicy(_)))
         });
-        latest.map(|until| until - now)
+        latest.map(|until| until.saturating_sub(now))
     }
 }

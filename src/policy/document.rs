@@ -155,8 +155,7 @@ mod tests {
     fn order_arrays_case_and_encoding_do_not_matter() {
         let same = r#"{"Statement":{"Condition":{"StringEquals":{"I:SUB":["t","s","s"],"i:aud":"a"}},"Action":"STS:assumeRoleWithWebIdentity",
             "Principal":{"Federated":"p"},"Effect":"Allow"},"Version":"2012-10-17"}"#;
-        let encoded: String =
-            percent_encoding::utf8_percent_encode(same, percent_encoding::NON_ALPHANUMERIC).collect();
+        let encoded: String = percent_encoding::utf8_percent_encode(same, percent_encoding::NON_ALPHANUMERIC).collect();
         let plain = PolicyDocument::parse(PLAIN).unwrap();
         assert_eq!(plain, PolicyDocument::parse(same).unwrap());
         assert_eq!(plain, PolicyDocument::parse(&encoded).unwrap());
@@ -184,7 +183,9 @@ mod tests {
 
     #[test]
     fn malformed_text_is_an_error() {
-        for bad in ["", "x", "[]", "{}", r#"{"Statement":[{}]}"#, r#"{"Statement":[{"Effect":"Allow","Action":{"a":1}}]}"#] {
+        for bad in
+            ["", "x", "[]", "{}", r#"{"Statement":[{}]}"#, r#"{"Statement":[{"Effect":"Allow","Action":{"a":1}}]}"#]
+        {
             assert!(PolicyDocument::parse(bad).is_err(), "{bad}");
         }
     }

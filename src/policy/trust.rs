@@ -94,8 +94,7 @@ impl TrustPolicy {
             }
         };
         differs("Version", found.version.clone(), wanted.version.clone());
-        let (Some(want), 1, Some(have)) =
-            (wanted.statements.first(), found.statements.len(), found.statements.first())
+        let (Some(want), 1, Some(have)) = (wanted.statements.first(), found.statements.len(), found.statements.first())
         else {
             let count = format!("{} statements", found.statements.len());
             differs("Statement", count, "1 statement".to_owned());

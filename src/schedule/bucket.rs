@@ -24,11 +24,7 @@ impl TokenBucket {
         self.tokens = (self.tokens + gained).min(self.burst);
         self.at = self.at.max(now);
         self.tokens -= 1.0;
-        if self.tokens >= 0.0 {
-            Duration::ZERO
-        } else {
-            Duration::from_secs_f64(-self.tokens / self.per_second)
-        }
+        if self.tokens >= 0.0 { Duration::ZERO } else { Duration::from_secs_f64(-self.tokens / self.per_second) }
     }
 
     /// How long until a token is there; none is taken.
