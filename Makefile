@@ -1,0 +1,58 @@
+# `make help` lists what there is to do.
+
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+CARGO := cargo
+# End-to-end tests mostly wait for the operator, so more of them run than there are cores.
+E2E_THREADS ?= 6
+# What a test or the demo needs to find; each script prints where it is, and makes it once.
+PARTS = export TESTKIT_TOOLS="$$(hack/build-tools.sh)" TESTKIT_AWS_PYTHON="$$(hack/aws-backend-env.sh)"
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+.PHONY: prerequisites
+prerequisites: ## Check that everything needed is installed
+	@hack/prerequisites.sh
+
+.PHONY: build
+build: prerequisites ## Build the operator
+	$(CARGO) build --locked
+
+.PHONY: demo
+demo: prerequisites ## Show one account going to Ready, drifting and healing (KEEP=1 leaves it running)
+	@echo "Building the operator and the demo (some minutes the first time) ..."
+	@$(CARGO) build --locked --workspace --bins
+	@$(PARTS); exec target/debug/demo $(if $(KEEP),--keep)
+
+.PHONY: test
+test: prerequisites test-unit test-backend test-e2e ## Run every test
+
+.PHONY: test-unit
+test-unit: ## Unit and property tests, and those of the test support itself
+	$(PARTS); $(CARGO) test --locked --workspace --lib --bins
+	$(PARTS); $(CARGO) test --locked -p testkit --tests
+
+.PHONY: test-backend
+test-backend: ## Tests of the AWS backend
+	python="$$(hack/aws-backend-env.sh)"; cd tests/aws-backend && "$$python" -m unittest
+
+.PHONY: test-e2e
+test-e2e: ## Tests of the operator against a real API server and the AWS backend
+	$(PARTS); $(CARGO) test --locked --test e2e -- --test-threads=$(E2E_THREADS)
+
+.PHONY: lint
+lint: ## Formatting, and clippy with warnings denied
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+.PHONY: generate
+generate: ## Write the generated files: CRDs
+	$(CARGO) run --quiet --locked -- crds --output-dir crds
+
+.PHONY: check-generated
+check-generated: generate ## Fail if a generated file is not up to date
+	@git diff --exit-code --stat -- crds || { echo "crds/ is stale: run 'make generate' and commit"; exit 1; }
