@@ -29,3 +29,5 @@ pub const FINALIZER: &str = "integrations.port.io/cleanup";
 pub const REQUESTED_AT: &str = "integrations.port.io/requestedAt";
 /// The value `true` releases a blocked deletion; an Event says what stays behind in AWS.
 pub const ABANDON: &str = "integrations.port.io/abandon";
+/// The number of deletions at once that somebody confirms.
+pub const CONFIRM_REMOVAL: &str = "integrations.port.io/confirm-removal";

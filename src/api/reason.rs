@@ -98,6 +98,8 @@ pub enum Reason {
     ProviderRetained,
     /// The deletion waits.
     DeletionBlocked,
+    /// More deletions were asked for at once than go without a word of confirmation.
+    ManyDeletions,
     /// The deletion was abandoned.
     Abandoned,
 

@@ -30,6 +30,10 @@ pub struct RunArgs {
     #[arg(long, env = "PORT_AWS_OPERATOR_MAX_PASSES", default_value_t = 32, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub max_passes: u16,
 
+    /// Resources deleted within a minute that need no confirmation by annotation; 0 means any number
+    #[arg(long, env = "PORT_AWS_OPERATOR_MAX_DELETIONS", default_value_t = 10, value_name = "N")]
+    pub max_deletions: usize,
+
     /// What is logged, such as info or debug or `port_aws_operator=debug,info`
     #[arg(long, env = "RUST_LOG", default_value = "info", value_name = "FILTER")]
     pub log: String,
@@ -88,6 +92,7 @@ impl RunArgs {
             cluster,
             namespaces: self.watch_namespaces.into_iter().filter(|namespace| !namespace.is_empty()).collect(),
             slots: Slots { total, reserved: RESERVED_PASSES.min(total - 1) },
+            deletions_at_once: self.max_deletions,
             instance: std::env::var("HOSTNAME").unwrap_or_else(|_| format!("port-aws-operator-{}", std::process::id())),
         };
         controller::run(client, aws, options, stop_signal()?).await?;

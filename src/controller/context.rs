@@ -5,7 +5,7 @@ use std::{
 };
 
 use futures::channel::mpsc::UnboundedSender;
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::{api::core::v1::Namespace, jiff::Timestamp};
 use kube::{
     Client, ResourceExt,
     core::{DeserializeGuard, PartialObjectMeta},
@@ -47,6 +47,10 @@ pub(super) struct Context {
     pub(super) durable: Notify,
     /// Asks for a reconcile of a resource.
     pub(super) trigger: UnboundedSender<ObjectRef<Guarded>>,
+    /// When the resources that are gone were asked to go; it only serves the count of deletions.
+    pub(super) deleted: Mutex<BTreeMap<Owner, Timestamp>>,
+    /// Deletions within a minute that need no confirmation; 0 means any number.
+    pub(super) deletions_at_once: usize,
     /// Set once the process is to end: no write starts any more.
     pub(super) closing: std::sync::atomic::AtomicBool,
 }
@@ -75,6 +79,10 @@ impl Context {
 
     pub(super) fn resources(&self) -> MutexGuard<'_, BTreeMap<Owner, ResourceMemory>> {
         self.resources.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn deleted(&self) -> MutexGuard<'_, BTreeMap<Owner, Timestamp>> {
+        self.deleted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks for a visit in `delay`.

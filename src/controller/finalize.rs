@@ -1,23 +1,35 @@
 //! Deletion: the role goes, then the provider where that is asked for, then the finalizer.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
 
 use super::{
     account::{Superseded, invalid},
-    context::{Access, Context, Snapshot},
+    context::{Access, Context, Snapshot, owner_of},
     events::Severity,
     reconcile::asked,
     report::{Failure, Report},
     status::View,
+    store::has_finalizer,
 };
 use crate::{
-    api::{AccountState, DeletionPolicy, Mode, PortAwsIntegration, ProviderDeletionPolicy, Reason},
+    api::{AccountState, CONFIRM_REMOVAL, DeletionPolicy, Mode, PortAwsIntegration, ProviderDeletionPolicy, Reason},
     aws::AccountApi,
     clock::jitter,
     domain::{AccountId, Owner},
-    plan::{Action, ProviderFate, Target, plan_removal, provider_fate},
+    plan::{
+        Action, BATCH_WINDOW, ProviderFate, Target, batch_size, plan_removal, provider_fate, waits_for_confirmation,
+    },
     schedule::{Disposition, Priority, WorkKey},
 };
+
+/// How long a deletion waits for others to come in, before it is taken for a single one.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// Where the deletion of a resource stands.
 pub(super) enum Decision {
@@ -42,7 +54,9 @@ pub(super) async fn decide(context: &Context, resource: &Owner, object: &PortAws
     }
     if let Some((reason, message)) = blocked {
         context.queue().keep_only(resource, |_| false);
-        context.events.state(object, Severity::Warning, Reason::DeletionBlocked, &format!("{reason}: {message}")).await;
+        // Without numbers: they grow while a batch is coming in, and each would be another event.
+        let note = message.chars().filter(|letter| !letter.is_ascii_digit()).collect::<String>();
+        context.events.state(object, Severity::Warning, Reason::DeletionBlocked, &format!("{reason}: {note}")).await;
         return Decision::Wait(targets, View::Deleting(Some((reason, message))));
     }
     request_removals(context, resource, object, &open);
@@ -80,7 +94,12 @@ fn blocked_in_cluster(context: &Context, object: &PortAwsIntegration) -> Option<
     }
     let name = &object.spec.access_ref.name;
     match context.access(name) {
-        Access::Found(_) => None,
+        Access::Found(_) => context.unconfirmed_batch(object).map(|size| {
+            let message = format!(
+                "{size} deletions were asked for within a minute: to confirm, annotate {CONFIRM_REMOVAL}=\"{size}\""
+            );
+            (Reason::ManyDeletions, message)
+        }),
         Access::Missing => Some((
             Reason::AccessNotFound,
             format!("PortAwsAccess {name} does not exist, so the account cannot be reached: create it again"),
@@ -106,7 +125,7 @@ fn request_removals(context: &Context, resource: &Owner, object: &PortAwsIntegra
     for account in open {
         let key = WorkKey { resource: resource.clone(), account: account.clone() };
         if changed || !queue.contains(&key) {
-            queue.request(key, Priority::Deletion, context.clock.now());
+            queue.request(key, Priority::Deletion, context.clock.now() + GRACE);
         }
     }
     drop(queue);
@@ -143,6 +162,32 @@ async fn leave_behind(
 }
 
 impl Context {
+    /// The size of the batch of deletions that an object belongs to, if it waits for confirmation.
+    fn unconfirmed_batch(&self, object: &PortAwsIntegration) -> Option<usize> {
+        let time = |object: &PortAwsIntegration| object.metadata.deletion_timestamp.as_ref().map(|time| time.0);
+        let mine = time(object)?;
+        let others: BTreeMap<Owner, Timestamp> = self
+            .integrations
+            .state()
+            .iter()
+            .filter_map(|other| other.0.as_ref().ok().filter(|other| has_finalizer(other)))
+            .filter_map(|other| Some((owner_of(other), time(other)?)))
+            .chain(self.deleted().iter().map(|(owner, at)| (owner.clone(), *at)))
+            .filter(|(owner, _)| *owner != owner_of(object))
+            .collect();
+        let size = batch_size(mine, others.into_values());
+        let confirmed = object.annotations().get(CONFIRM_REMOVAL).map(String::as_str);
+        waits_for_confirmation(size, self.deletions_at_once, confirmed).then_some(size)
+    }
+
+    /// Keeps in mind that a resource is gone, for the count of deletions.
+    pub(super) fn note_deleted(&self, resource: &Owner, object: &PortAwsIntegration) {
+        let Some(at) = object.metadata.deletion_timestamp.as_ref().map(|time| time.0) else { return };
+        let mut deleted = self.deleted();
+        deleted.retain(|_, other| at.duration_since(*other).abs() <= BATCH_WINDOW);
+        deleted.insert(resource.clone(), at);
+    }
+
     /// One pass for a resource that is being deleted.
     pub(super) async fn remove(&self, snapshot: &Snapshot) -> Result<(), Superseded> {
         let (object, key) = (&snapshot.object, &snapshot.key);
@@ -174,7 +219,7 @@ impl Context {
     /// Takes away what is ours in one account. None means that nothing of ours is left.
     async fn clear(&self, snapshot: &Snapshot, abandon: bool) -> Result<Option<Failure>, Superseded> {
         let (object, key) = (&snapshot.object, &snapshot.key);
-        if object.spec.suspend || !matches!(self.access(&object.spec.access_ref.name), Access::Found(_)) {
+        if blocked_in_cluster(self, object).is_some() {
             return Err(Superseded);
         }
         let api = match self.aws.account(&key.account).await {

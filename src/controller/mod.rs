@@ -57,6 +57,8 @@ pub struct Options {
     pub namespaces: Vec<String>,
     /// Passes at once.
     pub slots: Slots,
+    /// Deletions within a minute that need no confirmation; 0 means any number.
+    pub deletions_at_once: usize,
     /// Name of this process in events.
     pub instance: String,
 }
@@ -85,6 +87,8 @@ pub async fn run(client: Client, aws: Ambient, options: Options, stop: watch::Re
         wake: Notify::new(),
         durable: Notify::new(),
         trigger,
+        deleted: Mutex::new(BTreeMap::new()),
+        deletions_at_once: options.deletions_at_once,
         closing: AtomicBool::new(false),
     });
 

@@ -63,6 +63,7 @@ pub(super) async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Re
         match finalize::decide(&context, &resource, object).await {
             finalize::Decision::Done => {
                 store::write_finalizer(&context.client, object, false).await?;
+                context.note_deleted(&resource, object);
                 forget(&context, &resource);
                 return Ok(Action::await_change());
             }

@@ -1,0 +1,45 @@
+//! Deletions in bulk: `kubectl delete crd` must not take every role down.
+
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+
+/// Deletions that were asked for within this time of each other count as one batch.
+pub const BATCH_WINDOW: SignedDuration = SignedDuration::from_secs(60);
+
+/// How many deletions, its own included, were asked for within [`BATCH_WINDOW`] of `mine`. `others`
+/// are the times of all the others that are known.
+#[must_use]
+pub fn batch_size(mine: Timestamp, others: impl IntoIterator<Item = Timestamp>) -> usize {
+    let near = |other: &Timestamp| other.duration_since(mine).abs() <= BATCH_WINDOW;
+    1 + others.into_iter().filter(near).count()
+}
+
+/// Whether a deletion waits: its batch is larger than `limit`, and nobody has confirmed a batch of
+/// that size. `confirmed` is the value of the annotation. A limit of 0 means that none waits.
+#[must_use]
+pub fn waits_for_confirmation(size: usize, limit: usize, confirmed: Option<&str>) -> bool {
+    let confirmed = confirmed.and_then(|text| text.trim().parse::<usize>().ok()).unwrap_or_default();
+    limit > 0 && size > limit && confirmed < size
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_is_what_was_asked_for_within_a_minute() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        assert_eq!(batch_size(at(1000), [at(940), at(1000), at(1060), at(939), at(1061)]), 4);
+        assert_eq!(batch_size(at(1000), []), 1);
+    }
+
+    #[test]
+    fn a_large_batch_waits_until_its_size_is_confirmed() {
+        assert!(!waits_for_confirmation(10, 10, None));
+        assert!(waits_for_confirmation(11, 10, None));
+        assert!(waits_for_confirmation(11, 10, Some("10")));
+        assert!(waits_for_confirmation(11, 10, Some("yes")));
+        assert!(!waits_for_confirmation(11, 10, Some("11")));
+        assert!(!waits_for_confirmation(1000, 0, None));
+    }
+}
