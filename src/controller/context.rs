@@ -1,5 +1,5 @@
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -11,7 +11,7 @@ use kube::{
     core::{DeserializeGuard, PartialObjectMeta},
     runtime::reflector::{ObjectRef, Store},
 };
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::{
     events::Events,
@@ -35,6 +35,8 @@ pub(super) struct Context {
     pub(super) integrations: Store<Guarded>,
     pub(super) accesses: Store<GuardedAccess>,
     pub(super) namespaces: Store<PartialObjectMeta<Namespace>>,
+    /// The watches whose first list is in.
+    pub(super) listed: watch::Sender<BTreeSet<&'static str>>,
     pub(super) aws: Ambient,
     pub(super) cluster: ClusterId,
     pub(super) clock: Clock,
@@ -83,6 +85,13 @@ impl Context {
 
     pub(super) fn deleted(&self) -> MutexGuard<'_, BTreeMap<Owner, Timestamp>> {
         self.deleted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until the first lists of some watches are in.
+    pub(super) async fn wait_listed(&self, watches: &[&'static str]) {
+        let mut listed = self.listed.subscribe();
+        // It fails only if the sender is gone, and that is a part of this very context.
+        let _ = listed.wait_for(|listed| watches.iter().all(|watch| listed.contains(watch))).await;
     }
 
     /// Asks for a visit in `delay`.

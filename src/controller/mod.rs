@@ -12,29 +12,30 @@ mod report;
 mod runner;
 mod status;
 mod store;
+mod watches;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, atomic::AtomicBool, atomic::Ordering},
     time::Duration,
 };
 
-use futures::{Stream, StreamExt, TryStreamExt, channel::mpsc};
+use futures::{StreamExt, channel::mpsc};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
-    Api, Client,
+    Api, Client, ResourceExt,
     core::PartialObjectMeta,
     runtime::{
         Controller, WatchStreamExt,
         controller::{Action, Config},
-        reflector::{self, ObjectRef},
-        watcher,
+        reflector, watcher,
     },
 };
 use tokio::sync::{Notify, watch};
 
-use context::{Context, Guarded, GuardedAccess, owner_of};
+use context::{Context, Guarded, GuardedAccess};
 use reconcile::{ReconcileError, reconcile};
+use watches::{mark, quiet, references};
 
 use crate::{
     aws::Ambient,
@@ -66,21 +67,73 @@ pub struct Options {
 /// Runs the operator until `stop` becomes true.
 ///
 /// # Errors
-/// If a watch cannot begin, for want of a CRD or of rights; what fails later is tried again.
+/// If the runner of passes ends abnormally. Failures of a watch are logged, and it is tried again.
 pub async fn run(client: Client, aws: Ambient, options: Options, stop: watch::Receiver<bool>) -> Result<(), String> {
-    let clock = Clock::system();
     let (integrations, integration_writer) = reflector::store();
     let (accesses, access_writer) = reflector::store();
-    let (namespace_store, namespace_writer) = reflector::store();
+    let (namespaces, namespace_writer) = reflector::store();
     let (trigger, triggered) = mpsc::unbounded();
-    let context = Arc::new(Context {
-        events: events::Events::new(client.clone(), options.instance, clock),
+    let stores = Stores { integrations: integrations.clone(), accesses, namespaces };
+    let context = Arc::new(new_context(&client, aws, &options, stores, trigger));
+
+    let access_events = watcher(Api::<GuardedAccess>::all(client.clone()), watcher::Config::default());
+    let access_events = mark(&context, ACCESSES, access_events.default_backoff().reflect(access_writer));
+    let all_namespaces = Api::<PartialObjectMeta<Namespace>>::all(client.clone());
+    let namespace_events = watcher(all_namespaces, watcher::Config::default());
+    let namespace_events = mark(&context, NAMESPACES, namespace_events.default_backoff().reflect(namespace_writer));
+    let integration_events = namespaces::watch(&client, &options.namespaces);
+    let integration_events = mark(&context, INTEGRATIONS, integration_events.reflect(integration_writer));
+
+    let (by_access, by_namespace) = (integrations.clone(), integrations.clone());
+    let controller = Controller::for_stream(quiet(integration_events.touched_objects()), integrations)
+        .with_config(Config::default().concurrency(RECONCILES))
+        .watches_stream(quiet(access_events.touched_objects()), move |access: GuardedAccess| {
+            let name = access.name_any();
+            references(&by_access, move |object| object.spec.access_ref.name == name)
+        })
+        .watches_stream(quiet(namespace_events.touched_objects()), move |namespace| {
+            let name = namespace.name_any();
+            references(&by_namespace, move |object| object.metadata.namespace.as_deref() == Some(name.as_str()))
+        })
+        .reconcile_on(triggered)
+        .graceful_shutdown_on(stopped(stop.clone()))
+        .run(after_sync, retry, Arc::clone(&context))
+        .for_each(|_| std::future::ready(()));
+
+    let runner = tokio::spawn(runner::run(Arc::clone(&context), stop.clone()));
+    tokio::spawn(close(Arc::clone(&context), stop));
+    tokio::spawn(announce(Arc::clone(&context), options.namespaces));
+    controller.await;
+    runner.await.map_err(|error| format!("the runner of passes ended abnormally: {error}"))
+}
+
+const INTEGRATIONS: &str = "integrations";
+const ACCESSES: &str = "accesses";
+const NAMESPACES: &str = "namespaces";
+
+struct Stores {
+    integrations: reflector::Store<Guarded>,
+    accesses: reflector::Store<GuardedAccess>,
+    namespaces: reflector::Store<PartialObjectMeta<Namespace>>,
+}
+
+fn new_context(
+    client: &Client,
+    aws: Ambient,
+    options: &Options,
+    stores: Stores,
+    trigger: mpsc::UnboundedSender<reflector::ObjectRef<Guarded>>,
+) -> Context {
+    let clock = Clock::system();
+    Context {
+        events: events::Events::new(client.clone(), options.instance.clone(), clock),
         client: client.clone(),
-        integrations: integrations.clone(),
-        accesses: accesses.clone(),
-        namespaces: namespace_store.clone(),
+        integrations: stores.integrations,
+        accesses: stores.accesses,
+        namespaces: stores.namespaces,
+        listed: watch::Sender::new(BTreeSet::new()),
         aws,
-        cluster: options.cluster,
+        cluster: options.cluster.clone(),
         clock,
         queue: Mutex::new(Queue::new(options.slots)),
         resources: Mutex::new(BTreeMap::new()),
@@ -90,95 +143,25 @@ pub async fn run(client: Client, aws: Ambient, options: Options, stop: watch::Re
         deleted: Mutex::new(BTreeMap::new()),
         deletions_at_once: options.deletions_at_once,
         closing: AtomicBool::new(false),
-    });
-
-    let access_events = watcher(Api::<GuardedAccess>::all(client.clone()), watcher::Config::default())
-        .default_backoff()
-        .reflect(access_writer)
-        .touched_objects();
-    let namespace_events =
-        watcher(Api::<PartialObjectMeta<Namespace>>::all(client.clone()), watcher::Config::default())
-            .default_backoff()
-            .reflect(namespace_writer)
-            .touched_objects();
-    let integration_events =
-        namespaces::watch(&client, &options.namespaces).reflect(integration_writer).touched_objects();
-
-    let (by_access, by_namespace) = (integrations.clone(), integrations.clone());
-    let controller = Controller::for_stream(quiet(integration_events), integrations.clone())
-        .with_config(Config::default().concurrency(RECONCILES))
-        .watches_stream(quiet(access_events), move |access: GuardedAccess| {
-            let name = kube::ResourceExt::name_any(&access);
-            references(&by_access, move |object| object.spec.access_ref.name == name)
-        })
-        .watches_stream(quiet(namespace_events), move |namespace| {
-            let name = kube::ResourceExt::name_any(&namespace);
-            references(&by_namespace, move |object| object.metadata.namespace.as_deref() == Some(name.as_str()))
-        })
-        .reconcile_on(triggered)
-        .graceful_shutdown_on(stopped(stop.clone()))
-        .run(
-            move |object, context| after_sync(object, context, accesses.clone(), namespace_store.clone()),
-            retry,
-            Arc::clone(&context),
-        )
-        .for_each(|_| std::future::ready(()));
-
-    let runner = tokio::spawn(runner::run(Arc::clone(&context), stop.clone()));
-    let closing = Arc::clone(&context);
-    tokio::spawn(async move {
-        stopped(stop).await;
-        closing.closing.store(true, Ordering::Release);
-        closing.durable.notify_waiters();
-    });
-    let synced = Arc::clone(&context);
-    tokio::spawn(async move {
-        let ready = synced.integrations.wait_until_ready().await.is_ok()
-            && synced.accesses.wait_until_ready().await.is_ok()
-            && synced.namespaces.wait_until_ready().await.is_ok();
-        if ready {
-            let namespaces =
-                if options.namespaces.is_empty() { "all".to_owned() } else { options.namespaces.join(", ") };
-            tracing::info!(%namespaces, cluster = %synced.cluster, "watching PortAwsIntegration");
-        }
-    });
-    controller.await;
-    runner.await.map_err(|error| format!("the runner of passes ended abnormally: {error}"))
+    }
 }
 
-/// Watch errors are logged here, and the watch goes on; the controller sees objects only.
-fn quiet<K: Send + 'static>(
-    events: impl Stream<Item = watcher::Result<K>> + Send + 'static,
-) -> impl Stream<Item = watcher::Result<K>> + Send + 'static {
-    events
-        .inspect_err(|error| tracing::warn!(%error, "a watch was interrupted"))
-        .filter(|event| std::future::ready(event.is_ok()))
+/// From the moment that the end is asked for, no write to AWS starts.
+async fn close(context: Arc<Context>, stop: watch::Receiver<bool>) {
+    stopped(stop).await;
+    context.closing.store(true, Ordering::Release);
+    context.durable.notify_waiters();
 }
 
-fn references(
-    store: &reflector::Store<Guarded>,
-    wanted: impl Fn(&crate::api::PortAwsIntegration) -> bool,
-) -> Vec<ObjectRef<Guarded>> {
-    let objects = store.state();
-    let matching = objects.iter().filter_map(|object| object.0.as_ref().ok()).filter(|object| wanted(object));
-    matching
-        .map(|object| {
-            let owner = owner_of(object);
-            ObjectRef::new(&owner.name).within(&owner.namespace)
-        })
-        .collect()
+async fn announce(context: Arc<Context>, namespaces: Vec<String>) {
+    context.wait_listed(&[INTEGRATIONS, ACCESSES, NAMESPACES]).await;
+    let namespaces = if namespaces.is_empty() { "all".to_owned() } else { namespaces.join(", ") };
+    tracing::info!(%namespaces, cluster = %context.cluster, "watching PortAwsIntegration");
 }
 
 /// Decides nothing before it is known what access objects and namespaces there are.
-async fn after_sync(
-    object: Arc<Guarded>,
-    context: Arc<Context>,
-    accesses: reflector::Store<GuardedAccess>,
-    namespaces: reflector::Store<PartialObjectMeta<Namespace>>,
-) -> Result<Action, ReconcileError> {
-    if accesses.wait_until_ready().await.is_err() || namespaces.wait_until_ready().await.is_err() {
-        return Ok(Action::await_change());
-    }
+async fn after_sync(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action, ReconcileError> {
+    context.wait_listed(&[ACCESSES, NAMESPACES]).await;
     reconcile(object, context).await
 }
 
@@ -187,10 +170,10 @@ async fn after_sync(
 /// A write to the cluster failed: a conflict is resolved by a fresh read, the rest may pass.
 fn retry(object: Arc<Guarded>, error: &ReconcileError, _: Arc<Context>) -> Action {
     if error.is_outdated() {
-        tracing::debug!(name = kube::ResourceExt::name_any(&*object), %error, "the object has changed; it is read again");
+        tracing::debug!(name = object.name_any(), %error, "the object has changed; it is read again");
         return Action::requeue(Duration::from_millis(200));
     }
-    tracing::warn!(name = kube::ResourceExt::name_any(&*object), %error, "a reconcile failed");
+    tracing::warn!(name = object.name_any(), %error, "a reconcile failed");
     Action::requeue(Duration::from_secs(2).mul_f64(1.0 + crate::clock::jitter()))
 }
 

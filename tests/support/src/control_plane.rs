@@ -23,11 +23,11 @@ use serde_json::Value;
 pub use audit::Write;
 pub use tools::tools_folder;
 
+use crate::folder::Folder;
 use crate::ports::free_port;
 use crate::process::Process;
 use crate::wait::eventually;
 use crate::{Error, Result};
-use files::Folder;
 use settings::Settings;
 
 const READY_DEADLINE: Duration = Duration::from_mins(1);
@@ -99,13 +99,7 @@ impl ControlPlane {
         } else {
             None
         };
-        Ok(Self {
-            controller_manager,
-            api_server: Mutex::new(Some(api_server)),
-            etcd,
-            settings,
-            config,
-        })
+        Ok(Self { controller_manager, api_server: Mutex::new(Some(api_server)), etcd, settings, config })
     }
 
     /// A new client with all rights.
@@ -127,28 +121,17 @@ impl ControlPlane {
     }
 
     /// A kubeconfig file that acts as an existing service account, with a token for eight hours.
-    pub async fn kubeconfig_for_service_account(
-        &self,
-        namespace: &str,
-        name: &str,
-    ) -> Result<PathBuf> {
+    pub async fn kubeconfig_for_service_account(&self, namespace: &str, name: &str) -> Result<PathBuf> {
         let accounts = Api::<ServiceAccount>::namespaced(self.admin_client()?, namespace);
         let request = TokenRequest {
-            spec: TokenRequestSpec {
-                expiration_seconds: Some(TOKEN_SECONDS),
-                ..TokenRequestSpec::default()
-            },
+            spec: TokenRequestSpec { expiration_seconds: Some(TOKEN_SECONDS), ..TokenRequestSpec::default() },
             ..TokenRequest::default()
         };
-        let answer = accounts
-            .create_token_request(name, &PostParams::default(), &request)
-            .await?;
+        let answer = accounts.create_token_request(name, &PostParams::default(), &request).await?;
         let token = answer.status.map(|status| status.token).unwrap_or_default();
         let file = format!("{namespace}.{name}.kubeconfig");
         let server = self.server_url();
-        self.settings
-            .folder
-            .write_kubeconfig(&file, &server, name, &token)
+        self.settings.folder.write_kubeconfig(&file, &server, name, &token)
     }
 
     /// The API server's address.
@@ -173,11 +156,7 @@ impl ControlPlane {
     #[must_use]
     pub fn pids(&self) -> Vec<u32> {
         let api_server = self.lock_api_server();
-        let all = [
-            Some(&self.etcd),
-            api_server.as_ref(),
-            self.controller_manager.as_ref(),
-        ];
+        let all = [Some(&self.etcd), api_server.as_ref(), self.controller_manager.as_ref()];
         let running = all.into_iter().flatten().filter(|it| it.is_running());
         running.map(Process::pid).collect()
     }
@@ -194,11 +173,7 @@ impl ControlPlane {
     /// Starts the API server again, on the same port and with the same objects, and waits until it
     /// is ready. Does nothing if it runs.
     pub async fn start_api_server(&self) -> Result<()> {
-        if self
-            .lock_api_server()
-            .as_ref()
-            .is_some_and(Process::is_running)
-        {
+        if self.lock_api_server().as_ref().is_some_and(Process::is_running) {
             return Ok(());
         }
         let args = self.settings.api_server_args();
@@ -243,18 +218,14 @@ impl ControlPlane {
     }
 
     fn lock_api_server(&self) -> std::sync::MutexGuard<'_, Option<Process>> {
-        self.api_server
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.api_server.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 async fn read_config(kubeconfig: &Path) -> Result<Config> {
     let failed = |error| Error::Setup(format!("{}: {error}", kubeconfig.display()));
     let parsed = Kubeconfig::read_from(kubeconfig).map_err(failed)?;
-    Config::from_custom_kubeconfig(parsed, &KubeConfigOptions::default())
-        .await
-        .map_err(failed)
+    Config::from_custom_kubeconfig(parsed, &KubeConfigOptions::default()).await.map_err(failed)
 }
 
 async fn wait_until_ready(api_server: &Process, config: &Config) -> Result<()> {
@@ -264,9 +235,8 @@ async fn wait_until_ready(api_server: &Process, config: &Config) -> Result<()> {
         if let Err(error) = api_server.check_running() {
             return Ok(Some(Err(error)));
         }
-        let request = http::Request::get("/readyz")
-            .body(Vec::new())
-            .map_err(|error| Error::Setup(error.to_string()))?;
+        let request =
+            http::Request::get("/readyz").body(Vec::new()).map_err(|error| Error::Setup(error.to_string()))?;
         let answer = client.request_text(request).await?;
         if answer != "ok" {
             return Err(Error::not_yet(answer));

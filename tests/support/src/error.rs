@@ -44,6 +44,9 @@ pub enum Error {
     /// The Kubernetes API answered with an error.
     #[error("Kubernetes API: {0}")]
     Kube(Box<kube::Error>),
+    /// The AWS backend did not answer, or with an error.
+    #[error("AWS backend: {0}")]
+    Backend(String),
     /// JSON that could not be read or written.
     #[error("JSON: {0}")]
     Json(#[from] serde_json::Error),
@@ -57,10 +60,7 @@ pub enum Error {
 
 impl Error {
     pub(crate) fn io(what: impl Into<String>, source: std::io::Error) -> Self {
-        Self::Io {
-            what: what.into(),
-            source,
-        }
+        Self::Io { what: what.into(), source }
     }
 
     /// For `map_err` after an operation on a file.

@@ -78,10 +78,7 @@ pub fn check(object: &Value) -> Vec<String> {
 
 /// A resource's conditions; empty if it has none.
 fn conditions(object: &Value) -> &[Value] {
-    object["status"]["conditions"]
-        .as_array()
-        .map(Vec::as_slice)
-        .unwrap_or_default()
+    object["status"]["conditions"].as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
 fn find<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> {
@@ -102,39 +99,26 @@ fn check_form(condition: &Value, object: &Value, broken: &mut Vec<String>) {
     };
     rule(text::is_camel_case(kind), "type is not in CamelCase");
     let status = condition["status"].as_str().unwrap_or_default();
-    rule(
-        ["True", "False", "Unknown"].contains(&status),
-        "status is none of True, False and Unknown",
-    );
+    rule(["True", "False", "Unknown"].contains(&status), "status is none of True, False and Unknown");
     let reason = condition["reason"].as_str().unwrap_or_default();
     rule(text::is_camel_case(reason), "reason is not in CamelCase");
     rule(
-        condition["message"]
-            .as_str()
-            .is_some_and(|it| it.len() <= MAX_MESSAGE),
+        condition["message"].as_str().is_some_and(|it| it.len() <= MAX_MESSAGE),
         "message is missing or longer than 1024 bytes",
     );
     rule(
-        condition["lastTransitionTime"]
-            .as_str()
-            .is_some_and(text::is_time_in_seconds),
+        condition["lastTransitionTime"].as_str().is_some_and(text::is_time_in_seconds),
         "lastTransitionTime is no RFC 3339 time in whole seconds",
     );
     let observed = condition["observedGeneration"].as_i64();
     rule(observed.is_some(), "observedGeneration is missing");
-    rule(
-        observed <= object["metadata"]["generation"].as_i64(),
-        "observedGeneration is ahead of metadata.generation",
-    );
+    rule(observed <= object["metadata"]["generation"].as_i64(), "observedGeneration is ahead of metadata.generation");
     rule(
         observed <= object["status"]["observedGeneration"].as_i64(),
         "observedGeneration is ahead of status.observedGeneration",
     );
     if ["Reconciling", "Stalled"].contains(&kind) {
-        rule(
-            status == "True",
-            "an abnormal condition is either True or absent",
-        );
+        rule(status == "True", "an abnormal condition is either True or absent");
     }
 }
 
@@ -162,8 +146,7 @@ fn check_summary(object: &Value, broken: &mut Vec<String>) {
         return;
     }
     // A deletion and a suspended resource may rest without either.
-    let at_rest =
-        !object["metadata"]["deletionTimestamp"].is_null() || object["spec"]["suspend"] == true;
+    let at_rest = !object["metadata"]["deletionTimestamp"].is_null() || object["spec"]["suspend"] == true;
     if !at_rest && !reconciling && !stalled {
         broken.push("not Ready, and neither Reconciling nor Stalled".to_owned());
     }
@@ -189,18 +172,12 @@ fn check_accounts(status: &Value, broken: &mut Vec<String>) {
         let number = accounts.iter().filter(|it| wanted(&it["state"])).count();
         u64::try_from(number).unwrap_or(u64::MAX)
     };
-    let expected = [
-        ("total", count(&|state| state != "Removed")),
-        ("ready", count(&|state| state == "Ready")),
-    ];
+    let expected = [("total", count(&|state| state != "Removed")), ("ready", count(&|state| state == "Ready"))];
     for (name, number) in expected {
         let told = status["accountCounts"][name].as_u64();
         // Absent counts are another test's business.
         if told.is_some_and(|told| told != number) {
-            broken.push(format!(
-                "accountCounts.{name} is {}, but accounts has {number}",
-                told.unwrap_or_default()
-            ));
+            broken.push(format!("accountCounts.{name} is {}, but accounts has {number}", told.unwrap_or_default()));
         }
     }
 }

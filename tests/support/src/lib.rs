@@ -3,9 +3,13 @@
 //! Nothing here imitates Kubernetes: tests talk to a real API server. Everything that is started
 //! ends with its handle, and with the test process.
 
+pub mod aws;
 pub mod control_plane;
 mod error;
+pub mod fixture;
+mod folder;
 pub mod kstatus;
+pub mod operator;
 pub mod ports;
 pub mod process;
 pub mod wait;

@@ -54,10 +54,7 @@ mod tests {
     fn a_port_in_use_is_passed_over() -> Result<(), Box<dyn std::error::Error>> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, free_port()?))?;
         let used = listener.local_addr()?.port();
-        TAKEN
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&used);
+        TAKEN.lock().unwrap_or_else(PoisonError::into_inner).remove(&used);
         for _ in 0..50 {
             assert_ne!(free_port()?, used);
         }

@@ -97,8 +97,7 @@ impl Process {
 
         let (pid_sender, pid_receiver) = mpsc::channel();
         let (exit_sender, exit) = watch::channel(None);
-        let reader =
-            std::thread::spawn(move || follow_guard(guard, stdout, &pid_sender, &exit_sender));
+        let reader = std::thread::spawn(move || follow_guard(guard, stdout, &pid_sender, &exit_sender));
         let Ok(pid) = pid_receiver.recv_timeout(GUARD_DEADLINE) else {
             return Err(Error::Process {
                 what: "did not start".to_owned(),
@@ -106,14 +105,7 @@ impl Process {
                 name: options.name,
             });
         };
-        Ok(Self {
-            name: options.name,
-            log: options.log,
-            pid,
-            pipe: Mutex::new(pipe),
-            exit,
-            reader: Some(reader),
-        })
+        Ok(Self { name: options.name, log: options.log, pid, pipe: Mutex::new(pipe), exit, reader: Some(reader) })
     }
 
     /// Name for messages.
@@ -145,8 +137,7 @@ impl Process {
         if !self.is_running() {
             return Err(self.error(&format!("has ended, no {signal:?} can be sent")));
         }
-        kill_process(self.pid, signal)
-            .map_err(|errno| Error::io(format!("cannot signal {}", self.name), errno.into()))
+        kill_process(self.pid, signal).map_err(|errno| Error::io(format!("cannot signal {}", self.name), errno.into()))
     }
 
     /// Kills with SIGKILL and waits until the program is gone.
@@ -176,11 +167,7 @@ impl Process {
     /// An error about this process that carries the end of its log.
     #[must_use]
     pub fn error(&self, what: &str) -> Error {
-        Error::Process {
-            name: self.name.clone(),
-            what: what.to_owned(),
-            log: self.log_tail(20),
-        }
+        Error::Process { name: self.name.clone(), what: what.to_owned(), log: self.log_tail(20) }
     }
 
     /// An error if the program has ended: for use while waiting for it to become ready.
@@ -192,12 +179,7 @@ impl Process {
     }
 
     fn close_pipe(&self) {
-        drop(
-            self.pipe
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take(),
-        );
+        drop(self.pipe.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 }
 
@@ -230,12 +212,7 @@ fn guard_command(options: &SpawnOptions, log: File) -> Command {
 }
 
 /// Runs in a thread of its own: passes on what the guard reports, and reaps it.
-fn follow_guard(
-    mut guard: Child,
-    stdout: ChildStdout,
-    pid: &mpsc::Sender<Pid>,
-    exit: &watch::Sender<Option<i32>>,
-) {
+fn follow_guard(mut guard: Child, stdout: ChildStdout, pid: &mpsc::Sender<Pid>, exit: &watch::Sender<Option<i32>>) {
     let mut lines = BufReader::new(stdout).lines();
     let mut next_number = || lines.next()?.ok()?.trim().parse::<i32>().ok();
     if let Some(child) = next_number().and_then(Pid::from_raw) {
@@ -254,13 +231,10 @@ fn follow_guard(
 /// Whether a process of that id exists, be it a dead one that its parent has not yet reaped.
 #[must_use]
 pub fn process_exists(pid: u32) -> bool {
-    i32::try_from(pid)
-        .ok()
-        .and_then(Pid::from_raw)
-        .is_some_and(|pid| test_kill_process(pid).is_ok())
+    i32::try_from(pid).ok().and_then(Pid::from_raw).is_some_and(|pid| test_kill_process(pid).is_ok())
 }
 
-fn tail(path: &Path, lines: usize) -> String {
+pub(crate) fn tail(path: &Path, lines: usize) -> String {
     let read = || -> std::io::Result<Vec<u8>> {
         let mut file = File::open(path)?;
         let length = file.metadata()?.len();

@@ -21,10 +21,7 @@ fn shell(script: &str, folder: &Path) -> SpawnOptions {
 }
 
 async fn gone(pid: u32) -> Result<()> {
-    eventually(&format!("the end of process {pid}"), SOON, async || {
-        Ok((!process_exists(pid)).then_some(()))
-    })
-    .await
+    eventually(&format!("the end of process {pid}"), SOON, async || Ok((!process_exists(pid)).then_some(()))).await
 }
 
 #[tokio::test]
@@ -55,10 +52,7 @@ async fn a_signal_reaches_the_program_and_shows_in_its_code() -> TestResult {
 #[tokio::test]
 async fn a_missing_program_is_named_in_the_log() -> TestResult {
     let folder = tempfile::tempdir()?;
-    let process = Process::spawn(SpawnOptions {
-        program: "/nowhere/to-be-found".into(),
-        ..shell("", folder.path())
-    })?;
+    let process = Process::spawn(SpawnOptions { program: "/nowhere/to-be-found".into(), ..shell("", folder.path()) })?;
     assert_eq!(process.wait(SOON).await, Some(127));
     assert!(process.log_tail(5).contains("/nowhere/to-be-found"));
     Ok(())
@@ -71,10 +65,9 @@ async fn kill_and_drop_end_the_child_and_what_it_started() -> TestResult {
         // The script ignores what can be ignored.
         let script = "trap '' TERM INT HUP; sleep 1000 & echo $!; wait";
         let process = Process::spawn(shell(script, folder.path()))?;
-        let grandchild = eventually("the grandchild's pid", SOON, async || {
-            Ok(process.log_tail(1).trim().parse::<u32>().ok())
-        })
-        .await?;
+        let grandchild =
+            eventually("the grandchild's pid", SOON, async || Ok(process.log_tail(1).trim().parse::<u32>().ok()))
+                .await?;
         let pid = process.pid();
         assert!(process_exists(pid) && process_exists(grandchild));
         if by_drop {
@@ -108,9 +101,7 @@ async fn the_child_dies_with_its_killed_holder() -> TestResult {
         .stdout(Stdio::null())
         .spawn()?;
     let pid = eventually("the holder's child", SOON, async || {
-        Ok(std::fs::read_to_string(&file)
-            .ok()
-            .and_then(|text| text.parse::<u32>().ok()))
+        Ok(std::fs::read_to_string(&file).ok().and_then(|text| text.parse::<u32>().ok()))
     })
     .await?;
     assert!(process_exists(pid));
@@ -141,10 +132,7 @@ fn many_children_at_once_do_not_hold_each_other() -> TestResult {
     let spawn = || Process::spawn(shell("exec sleep 1000", folder.path()));
     let processes = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..16).map(|_| scope.spawn(spawn)).collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join().unwrap_or_else(|_| spawn()))
-            .collect::<Result<Vec<_>>>()
+        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| spawn())).collect::<Result<Vec<_>>>()
     })?;
     // If one child had inherited another's pipe, dropping them one by one would hang.
     for process in processes {

@@ -56,25 +56,14 @@ struct History {
 impl StatusWatch {
     /// Starts to watch and returns once all existing objects are recorded: no version from then on
     /// is missed. Without a namespace all of them are watched, and cluster-scoped kinds.
-    pub async fn start(
-        client: Client,
-        resource: &ApiResource,
-        namespace: Option<&str>,
-    ) -> Result<Self> {
+    pub async fn start(client: Client, resource: &ApiResource, namespace: Option<&str>) -> Result<Self> {
         let api = match namespace {
             Some(namespace) => Api::<DynamicObject>::namespaced_with(client, namespace, resource),
             None => Api::all_with(client, resource),
         };
-        let record = Arc::new(Mutex::new(Record {
-            all_namespaces: namespace.is_none(),
-            ..Record::default()
-        }));
+        let record = Arc::new(Mutex::new(Record { all_namespaces: namespace.is_none(), ..Record::default() }));
         let events = watch(api.clone(), Config::default()).backoff(Every(RETRY_PERIOD));
-        let this = Self {
-            api,
-            record: Arc::clone(&record),
-            task: tokio::spawn(follow(events.boxed(), record)),
-        };
+        let this = Self { api, record: Arc::clone(&record), task: tokio::spawn(follow(events.boxed(), record)) };
         let what = format!("the first list of {}", resource.plural);
         eventually(&what, START_DEADLINE, async || {
             let record = this.lock();
@@ -123,9 +112,7 @@ impl StatusWatch {
             // The whole object, managedFields and all, would fill the message.
             let generation = &current["metadata"]["generation"];
             let status = &current["status"];
-            Err(Error::not_yet(format!(
-                "generation {generation}, status {status}"
-            )))
+            Err(Error::not_yet(format!("generation {generation}, status {status}")))
         })
         .await
     }
@@ -227,15 +214,9 @@ impl Record {
         let there = self.objects.iter().filter(|(_, history)| !history.deleted);
         let version = |history: &History| {
             let last = history.versions.last();
-            last.and_then(|it| {
-                it["metadata"]["resourceVersion"]
-                    .as_str()
-                    .map(str::to_owned)
-            })
+            last.and_then(|it| it["metadata"]["resourceVersion"].as_str().map(str::to_owned))
         };
-        there
-            .map(|(name, history)| (name.clone(), version(history).unwrap_or_default()))
-            .collect()
+        there.map(|(name, history)| (name.clone(), version(history).unwrap_or_default())).collect()
     }
 
     /// Records a version. `adjacent` says that it follows the last one without a gap.
@@ -244,8 +225,7 @@ impl Record {
         let new = match serde_json::to_value(object) {
             Ok(new) => new,
             Err(error) => {
-                self.violations
-                    .push(format!("{name}: cannot be read: {error}"));
+                self.violations.push(format!("{name}: cannot be read: {error}"));
                 return;
             }
         };
@@ -262,9 +242,7 @@ impl Record {
             broken.extend(kstatus::check_transition(old, &new));
         }
         let version = field(&new, "resourceVersion");
-        let broken = broken
-            .into_iter()
-            .map(|rule| format!("{name} at version {version}: {rule}"));
+        let broken = broken.into_iter().map(|rule| format!("{name} at version {version}: {rule}"));
         self.violations.extend(broken);
         history.deleted = false;
         history.versions.push(new);
@@ -339,11 +317,7 @@ mod tests {
         record.take(Event::Init);
         record.take(Event::InitApply(object("a", "1", "Perhaps", T1)));
         record.take(Event::InitDone);
-        assert!(
-            record.violations[0].contains("x at version \"1\""),
-            "{:?}",
-            record.violations
-        );
+        assert!(record.violations[0].contains("x at version \"1\""), "{:?}", record.violations);
         record.take(Event::Init);
         record.take(Event::InitDone);
         assert!(record.objects["x"].deleted);

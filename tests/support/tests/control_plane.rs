@@ -3,9 +3,7 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, ServiceAccount};
-use kube::api::{
-    DeleteParams, DynamicObject, ListParams, ObjectMeta, Patch, PatchParams, PostParams,
-};
+use kube::api::{DeleteParams, DynamicObject, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::core::GroupVersionKind;
 use kube::discovery::ApiResource;
 use kube::{Api, Client};
@@ -56,17 +54,11 @@ spec:
 ";
 
 fn named(name: &str) -> ObjectMeta {
-    ObjectMeta {
-        name: Some(name.to_owned()),
-        ..ObjectMeta::default()
-    }
+    ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() }
 }
 
 fn config_map(name: &str) -> ConfigMap {
-    ConfigMap {
-        metadata: named(name),
-        ..ConfigMap::default()
-    }
+    ConfigMap { metadata: named(name), ..ConfigMap::default() }
 }
 
 fn code(outcome: Result<impl Sized, kube::Error>) -> u16 {
@@ -78,12 +70,8 @@ fn code(outcome: Result<impl Sized, kube::Error>) -> u16 {
 
 #[tokio::test]
 async fn namespaces_rights_and_the_audit_log_work() -> TestResult {
-    let plane = ControlPlane::start(StartOptions {
-        controller_manager: true,
-        audit: true,
-        ..StartOptions::default()
-    })
-    .await?;
+    let plane =
+        ControlPlane::start(StartOptions { controller_manager: true, audit: true, ..StartOptions::default() }).await?;
     assert_eq!(plane.pids().len(), 3);
     namespaces_are_deleted_for_good(plane.admin_client()?).await?;
     a_service_account_may_do_what_it_is_granted(&plane).await?;
@@ -93,21 +81,12 @@ async fn namespaces_rights_and_the_audit_log_work() -> TestResult {
 
 async fn namespaces_are_deleted_for_good(client: Client) -> TestResult {
     let namespaces = Api::<Namespace>::all(client.clone());
-    let namespace = Namespace {
-        metadata: named("brief"),
-        ..Namespace::default()
-    };
-    namespaces
-        .create(&PostParams::default(), &namespace)
-        .await?;
+    let namespace = Namespace { metadata: named("brief"), ..Namespace::default() };
+    namespaces.create(&PostParams::default(), &namespace).await?;
     let accounts = Api::<ServiceAccount>::namespaced(client.clone(), "brief");
-    eventually("the default service account", SOON, async || {
-        Ok(accounts.get_opt("default").await?)
-    })
-    .await?;
+    eventually("the default service account", SOON, async || Ok(accounts.get_opt("default").await?)).await?;
     let maps = Api::<ConfigMap>::namespaced(client, "brief");
-    maps.create(&PostParams::default(), &config_map("inside"))
-        .await?;
+    maps.create(&PostParams::default(), &config_map("inside")).await?;
     namespaces.delete("brief", &DeleteParams::default()).await?;
     eventually("the end of the namespace", SOON, async || {
         Ok(namespaces.get_opt("brief").await?.is_none().then_some(()))
@@ -118,14 +97,11 @@ async fn namespaces_are_deleted_for_good(client: Client) -> TestResult {
 
 async fn a_service_account_may_do_what_it_is_granted(plane: &ControlPlane) -> TestResult {
     plane.kubectl_apply(RIGHTS).await?;
-    let kubeconfig = plane
-        .kubeconfig_for_service_account("default", "worker")
-        .await?;
+    let kubeconfig = plane.kubeconfig_for_service_account("default", "worker").await?;
     let start = SystemTime::now();
     let client = plane.client_for(&kubeconfig).await?;
     let maps = Api::<ConfigMap>::namespaced(client.clone(), "default");
-    maps.create(&PostParams::default(), &config_map("mine"))
-        .await?;
+    maps.create(&PostParams::default(), &config_map("mine")).await?;
     maps.get("mine").await?;
     let denied = maps.delete("mine", &DeleteParams::default()).await;
     assert_eq!(code(denied), 403);
@@ -138,24 +114,9 @@ async fn a_service_account_may_do_what_it_is_granted(plane: &ControlPlane) -> Te
         Ok((writes.len() >= 2).then_some(writes))
     })
     .await?;
-    let seen: Vec<_> = writes
-        .iter()
-        .map(|it| {
-            (
-                it.verb.as_str(),
-                it.resource.as_str(),
-                it.name.as_deref(),
-                it.code,
-            )
-        })
-        .collect();
-    assert_eq!(
-        seen,
-        [
-            ("create", "configmaps", Some("mine"), 201),
-            ("delete", "configmaps", Some("mine"), 403),
-        ]
-    );
+    let seen: Vec<_> =
+        writes.iter().map(|it| (it.verb.as_str(), it.resource.as_str(), it.name.as_deref(), it.code)).collect();
+    assert_eq!(seen, [("create", "configmaps", Some("mine"), 201), ("delete", "configmaps", Some("mine"), 403),]);
     assert!(plane.writes_by(user, SystemTime::now())?.is_empty());
 
     let args = ["get", "secrets"];
@@ -185,9 +146,7 @@ async fn a_restart_keeps_objects_and_watches() -> TestResult {
     set_status(&things, "False", "Reconciling", "2024-05-01T10:00:00Z").await?;
     // What is written just before the server is killed could go unseen.
     let is_busy = |object: &Value| !object["status"].is_null();
-    watch
-        .until("one", "Reconciling is seen", SOON, is_busy)
-        .await?;
+    watch.until("one", "Reconciling is seen", SOON, is_busy).await?;
 
     plane.stop_api_server().await?;
     assert!(things.get("one").await.is_err());
@@ -199,9 +158,7 @@ async fn a_restart_keeps_objects_and_watches() -> TestResult {
 
     set_status(&things, "False", "Stalled", "2024-05-01T10:00:00Z").await?;
     let is_failed = |object: &Value| kstatus::compute(object) == kstatus::Kstatus::Failed;
-    watch
-        .until("one", "Stalled is seen", SOON, is_failed)
-        .await?;
+    watch.until("one", "Stalled is seen", SOON, is_failed).await?;
     // A fresh API server may not know old versions, which costs a list, but loses nothing here.
     assert_eq!(watch.history("one").len(), 3);
     assert_eq!(watch.violations(), Vec::<String>::new());
@@ -209,10 +166,7 @@ async fn a_restart_keeps_objects_and_watches() -> TestResult {
     // A rule is broken: the status turns, its time does not.
     set_status(&things, "True", "", "2024-05-01T10:00:00Z").await?;
     let outcome = watch.finish().await;
-    assert!(
-        matches!(&outcome, Err(Error::Violations(list)) if list.len() == 1),
-        "{outcome:?}"
-    );
+    assert!(matches!(&outcome, Err(Error::Violations(list)) if list.len() == 1), "{outcome:?}");
     Ok(())
 }
 
@@ -221,19 +175,11 @@ async fn make_thing_kind(plane: &ControlPlane, client: &Client) -> TestResult<Ap
     let kind = GroupVersionKind::gvk("example.org", "v1", "Thing");
     let resource = ApiResource::from_gvk(&kind);
     let all = Api::<DynamicObject>::all_with(client.clone(), &resource);
-    eventually("the new kind to be served", SOON, async || {
-        Ok(Some(all.list(&ListParams::default()).await?))
-    })
-    .await?;
+    eventually("the new kind to be served", SOON, async || Ok(Some(all.list(&ListParams::default()).await?))).await?;
     Ok(resource)
 }
 
-async fn set_status(
-    things: &Api<DynamicObject>,
-    ready: &str,
-    abnormal: &str,
-    time: &str,
-) -> TestResult {
+async fn set_status(things: &Api<DynamicObject>, ready: &str, abnormal: &str, time: &str) -> TestResult {
     let condition = |kind: &str, status: &str| {
         json!({"type": kind, "status": status, "reason": "Because", "message": "text",
                "lastTransitionTime": time, "observedGeneration": 1})
@@ -243,9 +189,7 @@ async fn set_status(
         conditions.push(condition(abnormal, "True"));
     }
     let status = json!({"status": {"observedGeneration": 1, "conditions": conditions}});
-    things
-        .patch_status("one", &PatchParams::default(), &Patch::Merge(status))
-        .await?;
+    things.patch_status("one", &PatchParams::default(), &Patch::Merge(status)).await?;
     Ok(())
 }
 
@@ -265,18 +209,11 @@ async fn nothing_is_left_after_a_drop() -> TestResult {
 #[tokio::test]
 async fn a_folder_of_ones_own_is_kept_and_starts_again() -> TestResult {
     let folder = tempfile::tempdir()?;
-    let options = StartOptions {
-        data_dir: Some(folder.path().join("plane")),
-        ..StartOptions::default()
-    };
+    let options = StartOptions { data_dir: Some(folder.path().join("plane")), ..StartOptions::default() };
     let plane = ControlPlane::start(options.clone()).await?;
     let maps = Api::<ConfigMap>::namespaced(plane.admin_client()?, "default");
-    maps.create(&PostParams::default(), &config_map("kept"))
-        .await?;
-    assert!(
-        ControlPlane::start(options.clone()).await.is_err(),
-        "the folder is in use"
-    );
+    maps.create(&PostParams::default(), &config_map("kept")).await?;
+    assert!(ControlPlane::start(options.clone()).await.is_err(), "the folder is in use");
     plane.kill().await?;
     let plane = ControlPlane::start(options).await?;
     let maps = Api::<ConfigMap>::namespaced(plane.admin_client()?, "default");
@@ -286,10 +223,7 @@ async fn a_folder_of_ones_own_is_kept_and_starts_again() -> TestResult {
 
 #[tokio::test]
 async fn a_missing_tool_is_named() {
-    let options = StartOptions {
-        tools: Some("/nowhere".into()),
-        ..StartOptions::default()
-    };
+    let options = StartOptions { tools: Some("/nowhere".into()), ..StartOptions::default() };
     let text = match ControlPlane::start(options).await {
         Ok(_) => String::new(),
         Err(error) => error.to_string(),

@@ -59,8 +59,7 @@ fn parse(text: &str) -> Result<Vec<Value>> {
 
 /// The writes among `events` that `user` finished at `since` or later.
 pub(super) fn writes(events: &[Value], user: &str, since: SystemTime) -> Result<Vec<Write>> {
-    let since = Timestamp::try_from(since)
-        .map_err(|error| Error::Setup(format!("a time out of range: {error}")))?;
+    let since = Timestamp::try_from(since).map_err(|error| Error::Setup(format!("a time out of range: {error}")))?;
     Ok(events
         .iter()
         .filter(|event| event["stage"] == "ResponseComplete" && event["user"]["username"] == user)
@@ -86,10 +85,7 @@ fn as_write(event: &Value) -> Option<Write> {
         subresource: text("subresource"),
         namespace: text("namespace"),
         name: text("name"),
-        code: event["responseStatus"]["code"]
-            .as_u64()
-            .and_then(|code| u16::try_from(code).ok())
-            .unwrap_or_default(),
+        code: event["responseStatus"]["code"].as_u64().and_then(|code| u16::try_from(code).ok()).unwrap_or_default(),
         stage_timestamp: event["stageTimestamp"].as_str()?.to_owned(),
     })
 }
@@ -134,10 +130,7 @@ mod tests {
         assert_eq!(found[0].verb, "patch");
         assert_eq!(found[0].subresource.as_deref(), Some("status"));
         assert_eq!(found[0].code, 200);
-        assert_eq!(
-            writes(&events, "me", since - Duration::from_mins(1))?.len(),
-            2
-        );
+        assert_eq!(writes(&events, "me", since - Duration::from_mins(1))?.len(), 2);
         Ok(())
     }
 }

@@ -15,17 +15,11 @@ const DEADLINE: Duration = Duration::from_mins(1);
 impl ControlPlane {
     /// Runs kubectl as the admin. A kubectl that fails is no error here: look at the status.
     pub async fn kubectl(&self, args: &[&str]) -> Result<Output> {
-        self.kubectl_with(&self.admin_kubeconfig(), args, None)
-            .await
+        self.kubectl_with(&self.admin_kubeconfig(), args, None).await
     }
 
     /// Runs kubectl with another kubeconfig, and with text on its standard input.
-    pub async fn kubectl_with(
-        &self,
-        kubeconfig: &Path,
-        args: &[&str],
-        input: Option<&str>,
-    ) -> Result<Output> {
+    pub async fn kubectl_with(&self, kubeconfig: &Path, args: &[&str], input: Option<&str>) -> Result<Output> {
         let mut child = Command::new(tools::tool(self.tools(), "kubectl")?)
             .arg("--kubeconfig")
             .arg(kubeconfig)
@@ -56,9 +50,7 @@ impl ControlPlane {
     /// Applies manifests (server-side) as the admin and gives kubectl's output.
     pub async fn kubectl_apply(&self, yaml: &str) -> Result<String> {
         let args = ["apply", "--server-side", "--force-conflicts", "-f", "-"];
-        let output = self
-            .kubectl_with(&self.admin_kubeconfig(), &args, Some(yaml))
-            .await?;
+        let output = self.kubectl_with(&self.admin_kubeconfig(), &args, Some(yaml)).await?;
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use kube::Config;
 
-use super::files::{Folder, Tokens};
+use super::files::Tokens;
 use super::{READY_DEADLINE, read_config, tools};
 use crate::Result;
+use crate::folder::Folder;
 use crate::process::{Process, SpawnOptions};
 use crate::wait::eventually;
 
@@ -76,10 +77,7 @@ impl Settings {
             "--allow-privileged=true".to_owned(),
         ];
         if self.audit {
-            args.push(format!(
-                "--audit-policy-file={}",
-                self.path("audit-policy.json")
-            ));
+            args.push(format!("--audit-policy-file={}", self.path("audit-policy.json")));
             args.push(format!("--audit-log-path={}", self.path("audit.log")));
             // Large enough never to be rotated away under a test.
             args.push("--audit-log-maxsize=4096".to_owned());
@@ -98,8 +96,7 @@ impl Settings {
             format!("--kubeconfig={}", kubeconfig.display()),
             "--leader-elect=false".to_owned(),
             "--secure-port=0".to_owned(),
-            "--controllers=garbage-collector-controller,namespace-controller,serviceaccount-controller"
-                .to_owned(),
+            "--controllers=garbage-collector-controller,namespace-controller,serviceaccount-controller".to_owned(),
             format!("--service-account-private-key-file={}", self.path("sa.key")),
         ])
     }
@@ -128,13 +125,8 @@ impl Settings {
             Ok(certificate.exists().then_some(Ok(())))
         })
         .await??;
-        let file = self
-            .folder
-            .write_kubeconfig("admin.kubeconfig", &server, "admin", admin)?;
+        let file = self.folder.write_kubeconfig("admin.kubeconfig", &server, "admin", admin)?;
         // The file may be there before its content is.
-        eventually("a readable certificate", READY_DEADLINE, async || {
-            read_config(&file).await.map(Some)
-        })
-        .await
+        eventually("a readable certificate", READY_DEADLINE, async || read_config(&file).await.map(Some)).await
     }
 }

@@ -40,11 +40,7 @@ async fn build() -> Result<PathBuf> {
     if output.status.success() && !folder.is_empty() {
         return Ok(PathBuf::from(folder));
     }
-    Err(Error::Setup(format!(
-        "{} failed ({}); what it wrote is above",
-        script.display(),
-        output.status
-    )))
+    Err(Error::Setup(format!("{} failed ({}); what it wrote is above", script.display(), output.status)))
 }
 
 /// The path of one tool, checked to exist.

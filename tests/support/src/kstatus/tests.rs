@@ -25,19 +25,13 @@ fn ready() -> Value {
 }
 
 fn busy() -> Value {
-    object(&[
-        condition("Ready", "False"),
-        condition("Reconciling", "True"),
-    ])
+    object(&[condition("Ready", "False"), condition("Reconciling", "True")])
 }
 
 /// A right object with one thing changed.
 fn with(mut object: Value, pointer: &str, value: Value) -> Value {
     let (parent, key) = pointer.rsplit_once('/').unwrap_or_default();
-    let parent = object
-        .pointer_mut(parent)
-        .unwrap_or(&mut Value::Null)
-        .take();
+    let parent = object.pointer_mut(parent).unwrap_or(&mut Value::Null).take();
     let changed = match parent {
         Value::Object(mut map) => {
             map.insert(key.to_owned(), value);
@@ -58,30 +52,21 @@ fn first(object: Value, key: &str, value: Value) -> Value {
 
 #[track_caller]
 fn assert_broken(broken: &[String], part: &str) {
-    assert!(
-        broken.iter().any(|text| text.contains(part)),
-        "{part:?} expected among {broken:?}"
-    );
+    assert!(broken.iter().any(|text| text.contains(part)), "{part:?} expected among {broken:?}");
 }
 
 #[test]
 fn right_objects_break_nothing() {
     let stalled = object(&[condition("Ready", "False"), condition("Stalled", "True")]);
-    let first_visit = object(&[
-        condition("Ready", "Unknown"),
-        condition("Reconciling", "True"),
-    ]);
+    let first_visit = object(&[condition("Ready", "Unknown"), condition("Reconciling", "True")]);
     let waiting = object(&[condition("Ready", "False")]);
     let accounts = json!([
         {"id": "111111111111", "state": "Ready"},
         {"id": "222222222222", "state": "Removed"},
         {"id": "333333333333", "state": "Failed", "message": "denied"},
     ]);
-    let counted = with(
-        with(busy(), "/status/accounts", accounts),
-        "/status/accountCounts",
-        json!({"total": 2, "ready": 1}),
-    );
+    let counted =
+        with(with(busy(), "/status/accounts", accounts), "/status/accountCounts", json!({"total": 2, "ready": 1}));
     for right in [
         json!({"metadata": {"generation": 1}, "spec": {}}),
         json!({"metadata": {"generation": 1}, "status": {}}),
@@ -110,46 +95,14 @@ fn each_rule_about_one_condition_can_fail() {
         ("reason", json!("lower"), "reason is not"),
         ("message", json!("x".repeat(1025)), "message is missing or"),
         ("message", Value::Null, "message is missing or"),
-        (
-            "lastTransitionTime",
-            Value::Null,
-            "lastTransitionTime is no",
-        ),
-        (
-            "lastTransitionTime",
-            json!("2024-05-01T10:00:00.123Z"),
-            "lastTransitionTime is no",
-        ),
-        (
-            "lastTransitionTime",
-            json!("2024-05-41T10:00:00Z"),
-            "lastTransitionTime is no",
-        ),
-        (
-            "observedGeneration",
-            Value::Null,
-            "observedGeneration is missing",
-        ),
-        (
-            "observedGeneration",
-            json!(3),
-            "ahead of metadata.generation",
-        ),
-        (
-            "observedGeneration",
-            json!(3),
-            "ahead of status.observedGeneration",
-        ),
-        (
-            "message",
-            json!("RequestID: 7a62c49f-347e-4fc4-9331-6e8eeeeeeeee"),
-            "request ID",
-        ),
-        (
-            "message",
-            json!("key AKIAIOSFODNN7EXAMPLE"),
-            "access key ID",
-        ),
+        ("lastTransitionTime", Value::Null, "lastTransitionTime is no"),
+        ("lastTransitionTime", json!("2024-05-01T10:00:00.123Z"), "lastTransitionTime is no"),
+        ("lastTransitionTime", json!("2024-05-41T10:00:00Z"), "lastTransitionTime is no"),
+        ("observedGeneration", Value::Null, "observedGeneration is missing"),
+        ("observedGeneration", json!(3), "ahead of metadata.generation"),
+        ("observedGeneration", json!(3), "ahead of status.observedGeneration"),
+        ("message", json!("RequestID: 7a62c49f-347e-4fc4-9331-6e8eeeeeeeee"), "request ID"),
+        ("message", json!("key AKIAIOSFODNN7EXAMPLE"), "access key ID"),
         ("message", json!("ASIAIOSFODNN7EXAMPLE."), "access key ID"),
     ];
     for (key, value, part) in table {
@@ -162,42 +115,20 @@ fn each_rule_about_one_condition_can_fail() {
 fn each_rule_about_the_summary_can_fail() {
     let table = [
         (vec![("Ready", "True"), ("Ready", "True")], "twice"),
+        (vec![("Ready", "True"), ("Stalled", "False")], "True or absent"),
+        (vec![("Ready", "True"), ("Reconciling", "Unknown")], "True or absent"),
         (
-            vec![("Ready", "True"), ("Stalled", "False")],
-            "True or absent",
-        ),
-        (
-            vec![("Ready", "True"), ("Reconciling", "Unknown")],
-            "True or absent",
-        ),
-        (
-            vec![
-                ("Ready", "False"),
-                ("Reconciling", "True"),
-                ("Stalled", "True"),
-            ],
+            vec![("Ready", "False"), ("Reconciling", "True"), ("Stalled", "True")],
             "Reconciling and Stalled at the same time",
         ),
         (vec![("RoleReady", "True")], "but not Ready"),
-        (
-            vec![("Ready", "True"), ("Reconciling", "True")],
-            "Ready together",
-        ),
-        (
-            vec![("Ready", "True"), ("Stalled", "True")],
-            "Ready together",
-        ),
+        (vec![("Ready", "True"), ("Reconciling", "True")], "Ready together"),
+        (vec![("Ready", "True"), ("Stalled", "True")], "Ready together"),
         (vec![("Ready", "False")], "neither Reconciling nor Stalled"),
-        (
-            vec![("Ready", "Unknown")],
-            "neither Reconciling nor Stalled",
-        ),
+        (vec![("Ready", "Unknown")], "neither Reconciling nor Stalled"),
     ];
     for (conditions, part) in table {
-        let conditions: Vec<_> = conditions
-            .iter()
-            .map(|(kind, status)| condition(kind, status))
-            .collect();
+        let conditions: Vec<_> = conditions.iter().map(|(kind, status)| condition(kind, status)).collect();
         assert_broken(&check(&object(&conditions)), part);
     }
     let behind = first(ready(), "observedGeneration", json!(1));
@@ -212,21 +143,9 @@ fn each_rule_about_accounts_can_fail() {
     let table = [
         (json!([b, a]), json!({}), "not sorted"),
         (json!([a, a]), json!({}), "twice"),
-        (
-            json!([a, b]),
-            json!({}),
-            "account 222222222222: message has a request ID",
-        ),
-        (
-            json!([a, b]),
-            json!({"total": 1}),
-            "accountCounts.total is 1",
-        ),
-        (
-            json!([a, b]),
-            json!({"ready": 2}),
-            "accountCounts.ready is 2",
-        ),
+        (json!([a, b]), json!({}), "account 222222222222: message has a request ID"),
+        (json!([a, b]), json!({"total": 1}), "accountCounts.total is 1"),
+        (json!([a, b]), json!({"ready": 2}), "accountCounts.ready is 2"),
     ];
     for (accounts, counts, part) in table {
         let wrong = with(busy(), "/status/accounts", accounts);
@@ -257,37 +176,17 @@ fn right_steps_break_nothing() {
 #[test]
 fn each_rule_about_steps_can_fail() {
     let touched = with(ready(), "/metadata/resourceVersion", json!("11"));
-    let managed = with(
-        touched.clone(),
-        "/metadata/managedFields",
-        json!([{"time": LATER}]),
-    );
+    let managed = with(touched.clone(), "/metadata/managedFields", json!([{"time": LATER}]));
     let late = with(busy(), "/metadata/managedFields", json!([{"time": LATER}]));
     let table = [
         (ready(), touched, "changed nothing"),
         (ready(), managed, "changed nothing"),
-        (
-            ready(),
-            first(ready(), "lastTransitionTime", json!(LATER)),
-            "status did not",
-        ),
+        (ready(), first(ready(), "lastTransitionTime", json!(LATER)), "status did not"),
         (ready(), busy(), "lastTransitionTime stayed"),
         (ready(), late, "lastTransitionTime stayed"),
-        (
-            first(ready(), "lastTransitionTime", json!(LATER)),
-            busy(),
-            "lastTransitionTime went back",
-        ),
-        (
-            ready(),
-            with(ready(), "/status/observedGeneration", json!(1)),
-            "went back from Some(2)",
-        ),
-        (
-            ready(),
-            json!({"metadata": {"generation": 2}}),
-            "went back from Some(2) to None",
-        ),
+        (first(ready(), "lastTransitionTime", json!(LATER)), busy(), "lastTransitionTime went back"),
+        (ready(), with(ready(), "/status/observedGeneration", json!(1)), "went back from Some(2)"),
+        (ready(), json!({"metadata": {"generation": 2}}), "went back from Some(2) to None"),
     ];
     for (old, new, part) in table {
         assert_broken(&check_transition(&old, &new), part);
@@ -299,21 +198,12 @@ fn computes_what_gitops_tools_see() {
     let stalled = object(&[condition("Ready", "False"), condition("Stalled", "True")]);
     let table = [
         (Value::Null, Kstatus::NotFound),
-        (
-            with(ready(), "/metadata/deletionTimestamp", json!(TIME)),
-            Kstatus::Terminating,
-        ),
+        (with(ready(), "/metadata/deletionTimestamp", json!(TIME)), Kstatus::Terminating),
         (ready(), Kstatus::Current),
         (busy(), Kstatus::InProgress),
         (stalled, Kstatus::Failed),
-        (
-            with(ready(), "/metadata/generation", json!(3)),
-            Kstatus::InProgress,
-        ),
-        (
-            object(&[condition("Ready", "Unknown")]),
-            Kstatus::InProgress,
-        ),
+        (with(ready(), "/metadata/generation", json!(3)), Kstatus::InProgress),
+        (object(&[condition("Ready", "Unknown")]), Kstatus::InProgress),
         (object(&[condition("Ready", "False")]), Kstatus::InProgress),
         (object(&[condition("RoleReady", "False")]), Kstatus::Current),
         (json!({"metadata": {"generation": 1}}), Kstatus::Current),

@@ -4,15 +4,12 @@ use k8s_openapi::jiff::Timestamp;
 
 /// `^[A-Z][A-Za-z0-9]*$`
 pub(super) fn is_camel_case(text: &str) -> bool {
-    text.starts_with(|first: char| first.is_ascii_uppercase())
-        && text.chars().all(|char| char.is_ascii_alphanumeric())
+    text.starts_with(|first: char| first.is_ascii_uppercase()) && text.chars().all(|char| char.is_ascii_alphanumeric())
 }
 
 /// RFC 3339 in UTC without a fraction, as `metav1.Time` is written.
 pub(super) fn is_time_in_seconds(text: &str) -> bool {
-    text.len() == "2024-01-01T00:00:00Z".len()
-        && text.ends_with('Z')
-        && text.parse::<Timestamp>().is_ok()
+    text.len() == "2024-01-01T00:00:00Z".len() && text.ends_with('Z') && text.parse::<Timestamp>().is_ok()
 }
 
 /// Whether some part looks like the UUID that AWS gives to each request.
@@ -31,8 +28,6 @@ pub(super) fn has_access_key_id(text: &str) -> bool {
     const LENGTH: usize = 20;
     text.as_bytes().windows(LENGTH).any(|window| {
         (window.starts_with(b"AKIA") || window.starts_with(b"ASIA"))
-            && window
-                .iter()
-                .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
+            && window.iter().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
     })
 }

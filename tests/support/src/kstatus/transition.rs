@@ -19,11 +19,7 @@ pub fn check_transition(old: &Value, new: &Value) -> Vec<String> {
     }
     let generation = |object: &Value| object["status"]["observedGeneration"].as_i64();
     if generation(new) < generation(old) {
-        broken.push(format!(
-            "status.observedGeneration went back from {:?} to {:?}",
-            generation(old),
-            generation(new)
-        ));
+        broken.push(format!("status.observedGeneration went back from {:?} to {:?}", generation(old), generation(new)));
     }
     if content(old) == content(new) {
         broken.push("a write that changed nothing".to_owned());
@@ -37,9 +33,7 @@ fn check_time(old: &Value, new: &Value, object: &Value, broken: &mut Vec<String>
     let moved = before != after;
     let turned = old["status"] != new["status"];
     if moved && !turned {
-        broken.push(format!(
-            "condition {kind}: lastTransitionTime moved from {before} to {after}, status did not"
-        ));
+        broken.push(format!("condition {kind}: lastTransitionTime moved from {before} to {after}, status did not"));
     }
     if turned && !moved && !is_fresh(after, object) {
         broken.push(format!(
@@ -48,9 +42,7 @@ fn check_time(old: &Value, new: &Value, object: &Value, broken: &mut Vec<String>
         ));
     }
     if moved && time(after) < time(before) {
-        broken.push(format!(
-            "condition {kind}: lastTransitionTime went back from {before} to {after}"
-        ));
+        broken.push(format!("condition {kind}: lastTransitionTime went back from {before} to {after}"));
     }
 }
 
@@ -58,15 +50,9 @@ fn check_time(old: &Value, new: &Value, object: &Value, broken: &mut Vec<String>
 /// written in that second (or the next: the writer reads its clock before the server does).
 fn is_fresh(transition: &Value, object: &Value) -> bool {
     let managers = object["metadata"]["managedFields"].as_array();
-    let written = managers
-        .into_iter()
-        .flatten()
-        .filter_map(|it| time(&it["time"]))
-        .max();
+    let written = managers.into_iter().flatten().filter_map(|it| time(&it["time"])).max();
     match (time(transition), written) {
-        (Some(transition), Some(written)) => {
-            written.duration_since(transition).as_secs().abs() <= 1
-        }
+        (Some(transition), Some(written)) => written.duration_since(transition).as_secs().abs() <= 1,
         _ => false,
     }
 }

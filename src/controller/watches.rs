@@ -1,0 +1,48 @@
+//! What every watch needs: its errors logged, its first list noticed, its objects traced to
+//! integrations.
+
+use std::sync::Arc;
+
+use futures::{Stream, StreamExt, TryStreamExt};
+use kube::runtime::{
+    reflector::{ObjectRef, Store},
+    watcher,
+};
+
+use super::context::{Context, Guarded, owner_of};
+use crate::api::PortAwsIntegration;
+
+/// Notes in the context once the first list of a watch is in its store. (A store's own
+/// `wait_until_ready` wakes only the last of several tasks that wait.)
+pub(super) fn mark<K: Send + 'static>(
+    context: &Arc<Context>,
+    what: &'static str,
+    events: impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send + 'static,
+) -> impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send + 'static {
+    let context = Arc::clone(context);
+    events.inspect_ok(move |event| {
+        if matches!(event, watcher::Event::InitDone) {
+            context.listed.send_if_modified(|listed| listed.insert(what));
+        }
+    })
+}
+
+/// Watch errors are logged here, and the watch goes on; the controller sees objects only.
+pub(super) fn quiet<K: Send + 'static>(
+    events: impl Stream<Item = watcher::Result<K>> + Send + 'static,
+) -> impl Stream<Item = watcher::Result<K>> + Send + 'static {
+    events
+        .inspect_err(|error| tracing::warn!(%error, "a watch was interrupted"))
+        .filter(|event| std::future::ready(event.is_ok()))
+}
+
+/// The integrations for which something holds.
+pub(super) fn references(
+    store: &Store<Guarded>,
+    wanted: impl Fn(&PortAwsIntegration) -> bool,
+) -> Vec<ObjectRef<Guarded>> {
+    let objects = store.state();
+    let matching = objects.iter().filter_map(|object| object.0.as_ref().ok()).filter(|object| wanted(object));
+    let owners = matching.map(owner_of);
+    owners.map(|owner| ObjectRef::new(&owner.name).within(&owner.namespace)).collect()
+}
