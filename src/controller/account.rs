@@ -10,7 +10,7 @@ use kube::ResourceExt;
 use super::{
     context::{Access, Context, Snapshot, owner_of},
     events::Severity,
-    reconcile::asked,
+    gate::Superseded,
     report::{Failure, Report},
 };
 use crate::{
@@ -21,56 +21,7 @@ use crate::{
     schedule::{Disposition, Priority, WorkKey},
 };
 
-/// How often a pass that waits for its claim looks whether its object still is.
-const ARM_RECHECK: Duration = Duration::from_secs(2);
-
-/// A pass that ends early, because something changed under it: what it knows is out of date.
-#[derive(Debug)]
-pub(super) struct Superseded;
-
 impl Context {
-    /// The object as it is now, if an account of it is to be visited.
-    pub(super) fn snapshot(&self, key: &WorkKey) -> Option<Snapshot> {
-        let object = self.find(&key.resource)?;
-        let resources = self.resources();
-        let memory = resources.get(&key.resource).filter(|memory| Some(&memory.uid) == object.metadata.uid.as_ref())?;
-        let account = memory.accounts.get(&key.account)?.clone();
-        Some(Snapshot { requested_at: asked(&object).requested_at, object, key: key.clone(), account })
-    }
-
-    /// Whether a write may start: the process is not ending, and the object is still as it was when
-    /// the pass began.
-    pub(super) fn gate(&self, snapshot: &Snapshot) -> Result<(), Superseded> {
-        let current = self.find(&snapshot.key.resource).ok_or(Superseded)?;
-        let (then, now) = (&snapshot.object.metadata, &current.metadata);
-        let same = then.uid == now.uid
-            && then.generation == now.generation
-            && then.deletion_timestamp.is_some() == now.deletion_timestamp.is_some();
-        if same && !self.closing.load(Ordering::Acquire) { Ok(()) } else { Err(Superseded) }
-    }
-
-    /// Makes sure that finalizer and claim are stored before the first write to AWS. The reconcile
-    /// writes them; this waits for it, as long as the pass may last.
-    pub(super) async fn arm(&self, snapshot: &Snapshot) -> Result<(), Superseded> {
-        let key = &snapshot.key;
-        if self.with_account(snapshot, |account| account.claimed = true).is_none() {
-            return Err(Superseded);
-        }
-        loop {
-            // Listening before looking, so that no notice is missed.
-            let notified = self.durable.notified();
-            let durable =
-                self.resources().get(&key.resource).is_some_and(|memory| memory.durable.contains(&key.account));
-            if durable {
-                return Ok(());
-            }
-            self.gate(snapshot)?;
-            self.reconcile_soon(&key.resource);
-            // Of an object that is gone there is no notice; the gate finds it.
-            let _ = tokio::time::timeout(ARM_RECHECK, notified).await;
-        }
-    }
-
     /// One pass for a live resource.
     pub(super) async fn ensure(&self, snapshot: &Snapshot) -> Result<Report, Superseded> {
         let (object, key) = (&snapshot.object, &snapshot.key);
@@ -91,7 +42,7 @@ impl Context {
         };
         let desired = match Desired::build(granted, &key.account, api.partition, &self.claim(&key.resource)) {
             Ok(desired) => desired,
-            Err(error) => return Ok(Report::failed(invalid(&error.to_string()))),
+            Err(error) => return Ok(Report::failed(Failure::invalid(&error.to_string()))),
         };
         let observed = match api.observe(&desired.target).await {
             Ok(observed) => observed,
@@ -270,16 +221,6 @@ fn is_state(reason: Reason) -> bool {
             | Reason::ProviderRetained
             | Reason::Abandoned
     )
-}
-
-pub(super) fn invalid(message: &str) -> Failure {
-    Failure {
-        state: AccountState::Failed,
-        reason: Reason::InvalidSpec,
-        message: message.to_owned(),
-        disposition: Disposition::Terminal,
-        decided: true,
-    }
 }
 
 /// Runs one pass to its end, and tells the queue.

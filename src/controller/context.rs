@@ -71,6 +71,8 @@ pub(super) struct Snapshot {
     pub(super) object: Arc<PortAwsIntegration>,
     pub(super) key: WorkKey,
     pub(super) requested_at: Option<String>,
+    /// Generation of the access object, if there is one.
+    pub(super) access_generation: Option<i64>,
     pub(super) account: AccountMemory,
 }
 
@@ -112,6 +114,20 @@ impl Context {
     pub(super) fn find(&self, resource: &Owner) -> Option<Arc<PortAwsIntegration>> {
         let reference = ObjectRef::new(&resource.name).within(&resource.namespace);
         self.integrations.get(&reference)?.0.as_ref().ok().cloned().map(Arc::new)
+    }
+
+    /// Forgets the resources that are gone, once the store does not have them any more.
+    pub(super) fn forget_gone(&self) {
+        let known: BTreeSet<Owner> = self.resources().keys().cloned().collect();
+        let gone = known
+            .into_iter()
+            .filter(|owner| self.integrations.get(&ObjectRef::new(&owner.name).within(&owner.namespace)).is_none());
+        gone.for_each(|owner| self.forget(&owner));
+    }
+
+    pub(super) fn forget(&self, resource: &Owner) {
+        self.resources().remove(resource);
+        self.queue().keep_only(resource, |_| false);
     }
 
     pub(super) fn access(&self, name: &str) -> Access {

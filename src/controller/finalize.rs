@@ -9,10 +9,10 @@ use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::{
-    account::{Superseded, invalid},
     context::{Access, Context, Snapshot, owner_of},
     events::Severity,
-    reconcile::asked,
+    gate::Superseded,
+    memory::{AccountMemory, Asked},
     report::{Failure, Report},
     status::View,
     store::has_finalizer,
@@ -42,7 +42,7 @@ pub(super) enum Decision {
 /// Decides what to do next about a resource that is being deleted, and asks for the visits.
 pub(super) async fn decide(context: &Context, resource: &Owner, object: &PortAwsIntegration) -> Decision {
     let targets = accounts_to_clear(context, resource, object);
-    let now_asked = asked(object);
+    let now_asked = Asked::of(object);
     let blocked = blocked_in_cluster(context, object);
     let abandoned = if blocked.is_some() && now_asked.abandon { targets.clone() } else { BTreeSet::new() };
     for account in &abandoned {
@@ -74,7 +74,7 @@ fn accounts_to_clear(context: &Context, resource: &Owner, object: &PortAwsIntegr
     };
     for id in object.spec.accounts.iter().filter_map(|id| id.parse::<AccountId>().ok()) {
         let unknown = !known(&id);
-        let account = memory.accounts.entry(id).or_insert_with(super::memory::AccountMemory::new);
+        let account = memory.accounts.entry(id).or_insert_with(AccountMemory::new);
         account.claimed |= unknown;
     }
     memory.accounts.iter().filter(|(_, account)| account.claimed).map(|(id, _)| id.clone()).collect()
@@ -109,14 +109,14 @@ fn blocked_in_cluster(context: &Context, object: &PortAwsIntegration) -> Option<
 }
 
 fn request_removals(context: &Context, resource: &Owner, object: &PortAwsIntegration, open: &BTreeSet<AccountId>) {
-    let now_asked = asked(object);
+    let now_asked = Asked::of(object);
     let changed = {
         let mut resources = context.resources();
         let Some(memory) = resources.get_mut(resource) else { return };
         let changed = memory.asked.as_ref() != Some(&now_asked);
         memory.asked = Some(now_asked);
         if changed {
-            memory.accounts.values_mut().for_each(super::memory::AccountMemory::start_afresh);
+            memory.accounts.values_mut().for_each(AccountMemory::start_afresh);
         }
         changed
     };
@@ -191,7 +191,7 @@ impl Context {
     /// One pass for a resource that is being deleted.
     pub(super) async fn remove(&self, snapshot: &Snapshot) -> Result<(), Superseded> {
         let (object, key) = (&snapshot.object, &snapshot.key);
-        let abandon = asked(object).abandon;
+        let abandon = Asked::of(object).abandon;
         let Some(failure) = self.clear(snapshot, abandon).await? else {
             self.with_account(snapshot, |account| account.gone = true);
             self.reconcile_soon(&key.resource);
@@ -228,7 +228,7 @@ impl Context {
         };
         let target = match Target::new(&object.spec, &key.account, api.partition) {
             Ok(target) => target,
-            Err(error) => return Ok(Some(invalid(&error.to_string()))),
+            Err(error) => return Ok(Some(Failure::invalid(&error.to_string()))),
         };
         let role = match api.observe_role(&target).await {
             Ok(role) => role,

@@ -8,7 +8,12 @@ use kube::{
     runtime::controller::Action,
 };
 
-use super::{context::Context, events::Severity, memory::ResourceMemory, reconcile::ReconcileError, store};
+use super::{
+    context::Context,
+    events::Severity,
+    memory::ResourceMemory,
+    store::{self, StoreError},
+};
 use crate::{
     api::{ABANDON, ConditionStatus, ConditionType, Conditions, FINALIZER, PortAwsIntegration, Reason, cut},
     domain::Owner,
@@ -16,7 +21,7 @@ use crate::{
 
 /// Tells of the object's error once, in an event and in its conditions, and leaves AWS alone. If the
 /// object is deleted, only its abandonment ends it: what it made cannot be known.
-pub(super) async fn reconcile(found: &InvalidObject, context: &Context) -> Result<Action, ReconcileError> {
+pub(super) async fn reconcile(found: &InvalidObject, context: &Context) -> Result<Action, StoreError> {
     let metadata = &found.metadata;
     let resource = Owner {
         namespace: metadata.namespace.clone().unwrap_or_default(),
@@ -51,7 +56,7 @@ pub(super) async fn reconcile(found: &InvalidObject, context: &Context) -> Resul
 
 /// Replaces the conditions, and leaves the rest of the stored status as it is: what it says of claims
 /// holds still.
-async fn write_conditions(context: &Context, found: &InvalidObject, note: &str) -> Result<(), ReconcileError> {
+async fn write_conditions(context: &Context, found: &InvalidObject, note: &str) -> Result<(), StoreError> {
     let metadata = &found.metadata;
     let name = metadata.name.clone().unwrap_or_default();
     let resource = ApiResource::erase::<PortAwsIntegration>(&());
@@ -76,7 +81,7 @@ async fn write_conditions(context: &Context, found: &InvalidObject, note: &str) 
     let params = PatchParams::apply(store::MANAGER).force();
     match store::bounded(api.patch_status(&name, &params, &Patch::Apply(&body))).await {
         // An object that breaks its schema cannot be written at all; the event has told of it.
-        Err(ReconcileError::Kubernetes(error)) if matches!(&*error, kube::Error::Api(status) if status.is_invalid()) => {
+        Err(StoreError::Kubernetes(error)) if matches!(&*error, kube::Error::Api(status) if status.is_invalid()) => {
             Ok(())
         }
         other => other.map(drop),

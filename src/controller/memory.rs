@@ -6,8 +6,12 @@ use std::{
     time::Duration,
 };
 
+use kube::ResourceExt;
+
 use crate::{
-    api::{AccountState, AccountStatus, PortAwsIntegration, PortAwsIntegrationStatus, Reason, Use},
+    api::{
+        ABANDON, AccountState, AccountStatus, PortAwsIntegration, PortAwsIntegrationStatus, REQUESTED_AT, Reason, Use,
+    },
     domain::AccountId,
     plan::Settling,
     schedule::{Disposition, TokenBucket},
@@ -143,6 +147,18 @@ pub(super) struct Asked {
     pub(super) generation: i64,
     pub(super) requested_at: Option<String>,
     pub(super) abandon: bool,
+}
+
+impl Asked {
+    /// What an object asks for.
+    pub(super) fn of(object: &PortAwsIntegration) -> Self {
+        let annotation = |key: &str| object.annotations().get(key).cloned();
+        Self {
+            generation: object.metadata.generation.unwrap_or_default(),
+            requested_at: annotation(REQUESTED_AT),
+            abandon: annotation(ABANDON).is_some_and(|value| value == "true"),
+        }
+    }
 }
 
 /// Writes of status: some at once, then one in two seconds.

@@ -4,6 +4,7 @@ mod account;
 mod context;
 mod events;
 mod finalize;
+mod gate;
 mod invalid;
 mod memory;
 mod namespaces;
@@ -34,7 +35,8 @@ use kube::{
 use tokio::sync::{Notify, watch};
 
 use context::{Context, Guarded, GuardedAccess};
-use reconcile::{ReconcileError, reconcile};
+use reconcile::reconcile;
+use store::StoreError;
 use watches::{mark, quiet, references};
 
 use crate::{
@@ -160,7 +162,7 @@ async fn announce(context: Arc<Context>, namespaces: Vec<String>) {
 }
 
 /// Decides nothing before it is known what access objects and namespaces there are.
-async fn after_sync(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action, ReconcileError> {
+async fn after_sync(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action, StoreError> {
     context.wait_listed(&[ACCESSES, NAMESPACES]).await;
     reconcile(object, context).await
 }
@@ -168,7 +170,7 @@ async fn after_sync(object: Arc<Guarded>, context: Arc<Context>) -> Result<Actio
 // The controller's own signature for it.
 #[allow(clippy::needless_pass_by_value)]
 /// A write to the cluster failed: a conflict is resolved by a fresh read, the rest may pass.
-fn retry(object: Arc<Guarded>, error: &ReconcileError, _: Arc<Context>) -> Action {
+fn retry(object: Arc<Guarded>, error: &StoreError, _: Arc<Context>) -> Action {
     if error.is_outdated() {
         tracing::debug!(name = object.name_any(), %error, "the object has changed; it is read again");
         return Action::requeue(Duration::from_millis(200));

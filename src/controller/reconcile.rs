@@ -10,10 +10,10 @@ use super::{
     finalize, invalid,
     memory::{AccountMemory, Asked, Published, ResourceMemory},
     status::{Input, View},
-    store,
+    store::{self, StoreError},
 };
 use crate::{
-    api::{ABANDON, AccountState, PortAwsAccess, PortAwsIntegration, REQUESTED_AT, Reason},
+    api::{AccountState, PortAwsAccess, PortAwsIntegration, Reason},
     domain::{AccountId, Owner},
     plan::{Granted, Target},
     schedule::{Priority, WorkKey},
@@ -22,33 +22,8 @@ use crate::{
 /// How long a missing access object is only waited for: one apply brings both in any order.
 const ACCESS_PATIENCE: Duration = Duration::from_secs(5 * 60);
 
-/// A failed write to the cluster; the controller tries again.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum ReconcileError {
-    /// The API server refused a write, or did not answer.
-    #[error("writing to the cluster failed: {0}")]
-    Kubernetes(#[from] Box<kube::Error>),
-    /// The API server did not answer in time.
-    #[error("no answer from the API server in {0:?}")]
-    Timeout(Duration),
-}
-
-impl From<kube::Error> for ReconcileError {
-    fn from(error: kube::Error) -> Self {
-        Self::Kubernetes(Box::new(error))
-    }
-}
-
-impl ReconcileError {
-    /// Whether the write was refused because the object is another by now.
-    pub(super) fn is_outdated(&self) -> bool {
-        let Self::Kubernetes(cause) = self else { return false };
-        matches!(&**cause, kube::Error::Api(status) if status.is_conflict() || status.is_not_found())
-    }
-}
-
 /// Reconciles one object.
-pub(super) async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action, ReconcileError> {
+pub(super) async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action, StoreError> {
     let object = match &object.as_ref().0 {
         Ok(object) => object,
         Err(found) => return invalid::reconcile(found, &context).await,
@@ -57,14 +32,14 @@ pub(super) async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Re
     remember(&context, &resource, object);
     let (targets, view, again) = if object.meta().deletion_timestamp.is_some() {
         if !store::has_finalizer(object) {
-            forget(&context, &resource);
+            context.forget(&resource);
             return Ok(Action::await_change());
         }
         match finalize::decide(&context, &resource, object).await {
             finalize::Decision::Done => {
                 store::write_finalizer(&context.client, object, false).await?;
                 context.note_deleted(&resource, object);
-                forget(&context, &resource);
+                context.forget(&resource);
                 return Ok(Action::await_change());
             }
             finalize::Decision::Wait(targets, view) => (targets, view, None),
@@ -85,11 +60,6 @@ fn remember(context: &Context, resource: &Owner, object: &PortAwsIntegration) {
         context.queue().keep_only(resource, |_| false);
         resources.insert(resource.clone(), ResourceMemory::new(&uid, object.status.as_ref()));
     }
-}
-
-pub(super) fn forget(context: &Context, resource: &Owner) {
-    context.resources().remove(resource);
-    context.queue().keep_only(resource, |_| false);
 }
 
 /// What is to happen to a live object: its targets, what kind of answer it gets, and when to look
@@ -183,7 +153,7 @@ fn request_visits(
     access: &PortAwsAccess,
     targets: &BTreeSet<AccountId>,
 ) {
-    let now_asked = asked(object);
+    let now_asked = Asked::of(object);
     let mut wanted: Vec<(AccountId, Priority, Duration)> = Vec::new();
     {
         let mut resources = context.resources();
@@ -256,15 +226,6 @@ fn first_delay(account: &AccountMemory, object: &PortAwsIntegration, asked: &Ask
     if was_settled(account, object, asked) { spread() } else { Duration::ZERO }
 }
 
-pub(super) fn asked(object: &PortAwsIntegration) -> Asked {
-    let annotation = |key: &str| object.annotations().get(key).cloned();
-    Asked {
-        generation: object.metadata.generation.unwrap_or_default(),
-        requested_at: annotation(REQUESTED_AT),
-        abandon: annotation(ABANDON).is_some_and(|value| value == "true"),
-    }
-}
-
 /// Writes the finalizer and the status, if either differs. Gives the wait if the status may not be
 /// written yet.
 async fn publish(
@@ -273,13 +234,16 @@ async fn publish(
     object: &PortAwsIntegration,
     targets: &BTreeSet<AccountId>,
     view: View,
-) -> Result<Option<Duration>, ReconcileError> {
+) -> Result<Option<Duration>, StoreError> {
     let now = context.clock.now();
     let Some((status, former, claims, undurable)) = compute(context, resource, object, targets, view) else {
         return Ok(None);
     };
     let deleting = object.metadata.deletion_timestamp.is_some();
     if !claims.is_empty() && !store::has_finalizer(object) && !deleting {
+        if let Some(memory) = context.resources().get_mut(resource) {
+            memory.durable.clear();
+        }
         // The write changes the object, so the watch brings the next reconcile, which goes on.
         store::write_finalizer(&context.client, object, true).await?;
         return Ok(None);

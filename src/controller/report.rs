@@ -27,6 +27,19 @@ pub(super) struct Failure {
     pub(super) decided: bool,
 }
 
+impl Failure {
+    /// The spec asks for something that cannot be.
+    pub(super) fn invalid(message: &str) -> Self {
+        Self {
+            state: AccountState::Failed,
+            reason: Reason::InvalidSpec,
+            message: message.to_owned(),
+            disposition: Disposition::Terminal,
+            decided: true,
+        }
+    }
+}
+
 impl From<&Problem> for Failure {
     fn from(problem: &Problem) -> Self {
         Self {

@@ -7,7 +7,6 @@ use kube::{
     api::{Patch, PatchParams},
 };
 
-use super::reconcile::ReconcileError;
 use crate::api::{FINALIZER, PortAwsIntegration, PortAwsIntegrationStatus};
 
 /// The field manager of everything that the operator writes to the cluster.
@@ -15,11 +14,36 @@ pub(super) const MANAGER: &str = "port-aws-operator";
 /// Longest wait for the API server's answer to a write.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// A failed call to the API server; the controller tries again.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StoreError {
+    /// The API server refused a write, or did not answer.
+    #[error("writing to the cluster failed: {0}")]
+    Kubernetes(#[from] Box<kube::Error>),
+    /// The API server did not answer in time.
+    #[error("no answer from the API server in {0:?}")]
+    Timeout(Duration),
+}
+
+impl From<kube::Error> for StoreError {
+    fn from(error: kube::Error) -> Self {
+        Self::Kubernetes(Box::new(error))
+    }
+}
+
+impl StoreError {
+    /// Whether the write was refused because the object is another by now.
+    pub(super) fn is_outdated(&self) -> bool {
+        let Self::Kubernetes(cause) = self else { return false };
+        matches!(&**cause, kube::Error::Api(status) if status.is_conflict() || status.is_not_found())
+    }
+}
+
 /// Bounds a call to the API server in time; the client itself does not.
-pub(super) async fn bounded<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, ReconcileError> {
+pub(super) async fn bounded<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, StoreError> {
     match tokio::time::timeout(TIMEOUT, call).await {
-        Ok(result) => result.map_err(ReconcileError::from),
-        Err(_) => Err(ReconcileError::Timeout(TIMEOUT)),
+        Ok(result) => result.map_err(StoreError::from),
+        Err(_) => Err(StoreError::Timeout(TIMEOUT)),
     }
 }
 
@@ -29,7 +53,7 @@ pub(super) async fn write_status(
     client: &Client,
     object: &PortAwsIntegration,
     status: &PortAwsIntegrationStatus,
-) -> Result<PortAwsIntegration, ReconcileError> {
+) -> Result<PortAwsIntegration, StoreError> {
     let body = serde_json::json!({
         "apiVersion": PortAwsIntegration::api_version(&()),
         "kind": PortAwsIntegration::kind(&()),
@@ -46,7 +70,7 @@ pub(super) async fn write_finalizer(
     client: &Client,
     object: &PortAwsIntegration,
     wanted: bool,
-) -> Result<(), ReconcileError> {
+) -> Result<(), StoreError> {
     let mut finalizers = object.finalizers().to_vec();
     finalizers.retain(|finalizer| finalizer != FINALIZER);
     if wanted {

@@ -12,7 +12,7 @@ use kube::runtime::{
 use super::context::{Context, Guarded, owner_of};
 use crate::api::PortAwsIntegration;
 
-/// Notes in the context once the first list of a watch is in its store. (A store's own
+/// Notes in the context once the first list of a watch is in its store, and forgets what is gone. (A store's own
 /// `wait_until_ready` wakes only the last of several tasks that wait.)
 pub(super) fn mark<K: Send + 'static>(
     context: &Arc<Context>,
@@ -23,6 +23,9 @@ pub(super) fn mark<K: Send + 'static>(
     events.inspect_ok(move |event| {
         if matches!(event, watcher::Event::InitDone) {
             context.listed.send_if_modified(|listed| listed.insert(what));
+        }
+        if matches!(event, watcher::Event::InitDone | watcher::Event::Delete(_)) {
+            context.forget_gone();
         }
     })
 }

@@ -1,0 +1,71 @@
+//! What stands between a decision and a write to AWS: the object is still as it was, and its claim is
+//! stored.
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use super::{
+    context::{Access, Context, Snapshot},
+    memory::Asked,
+};
+use crate::schedule::WorkKey;
+
+/// How often a pass that waits for its claim looks whether its object still is.
+const ARM_RECHECK: Duration = Duration::from_secs(2);
+
+/// A pass that ends early, because something changed under it: what it knows is out of date.
+#[derive(Debug)]
+pub(super) struct Superseded;
+
+impl Context {
+    /// The object as it is now, if an account of it is to be visited.
+    pub(super) fn snapshot(&self, key: &WorkKey) -> Option<Snapshot> {
+        let object = self.find(&key.resource)?;
+        let resources = self.resources();
+        let memory = resources.get(&key.resource).filter(|memory| Some(&memory.uid) == object.metadata.uid.as_ref())?;
+        let account = memory.accounts.get(&key.account)?.clone();
+        let requested_at = Asked::of(&object).requested_at;
+        let access_generation = self.access_generation(&object.spec.access_ref.name);
+        Some(Snapshot { object, key: key.clone(), requested_at, access_generation, account })
+    }
+
+    /// Whether a write may start: the process is not ending, and the object and its access are still
+    /// as they were when the pass began.
+    pub(super) fn gate(&self, snapshot: &Snapshot) -> Result<(), Superseded> {
+        let current = self.find(&snapshot.key.resource).ok_or(Superseded)?;
+        let (then, now) = (&snapshot.object.metadata, &current.metadata);
+        let same = then.uid == now.uid
+            && then.generation == now.generation
+            && then.deletion_timestamp.is_some() == now.deletion_timestamp.is_some()
+            && snapshot.access_generation == self.access_generation(&current.spec.access_ref.name);
+        if same && !self.closing.load(Ordering::Acquire) { Ok(()) } else { Err(Superseded) }
+    }
+
+    fn access_generation(&self, name: &str) -> Option<i64> {
+        match self.access(name) {
+            Access::Found(access) => access.metadata.generation,
+            Access::Unreadable(_) | Access::Missing => None,
+        }
+    }
+
+    /// Makes sure that finalizer and claim are stored before the first write to AWS. The reconcile
+    /// writes them; this waits for it, as long as the pass may last.
+    pub(super) async fn arm(&self, snapshot: &Snapshot) -> Result<(), Superseded> {
+        let key = &snapshot.key;
+        if self.with_account(snapshot, |account| account.claimed = true).is_none() {
+            return Err(Superseded);
+        }
+        loop {
+            // Listening before looking, so that no notice is missed.
+            let notified = self.durable.notified();
+            let durable =
+                self.resources().get(&key.resource).is_some_and(|memory| memory.durable.contains(&key.account));
+            if durable {
+                return Ok(());
+            }
+            self.gate(snapshot)?;
+            self.reconcile_soon(&key.resource);
+            // Of an object that is gone there is no notice; the gate finds it.
+            let _ = tokio::time::timeout(ARM_RECHECK, notified).await;
+        }
+    }
+}
