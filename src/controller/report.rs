@@ -213,3 +213,75 @@ fn escalate(mut failure: Failure, account: &mut AccountMemory, now: Duration) ->
     }
     failure
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INTERVAL: Duration = Duration::from_secs(30 * 60);
+
+    fn failure(reason: Reason, disposition: Disposition) -> Failure {
+        Failure { state: state_of(reason), reason, message: "why".to_owned(), disposition, decided: false }
+    }
+
+    fn failed(account: &mut AccountMemory, reason: Reason, disposition: Disposition, at: u64) -> Duration {
+        Report::failed(failure(reason, disposition)).remember(account, INTERVAL, 0.0, Duration::from_secs(at))
+    }
+
+    #[test]
+    fn a_name_that_exists_and_is_not_shown_counts_as_taken_after_two_minutes() {
+        let mut account = AccountMemory::new();
+        let (reason, disposition) = (Reason::ConcurrentChange, Disposition::Conflict);
+        assert_eq!(failed(&mut account, reason, disposition, 100), Duration::from_secs(2));
+        assert_eq!((account.state, account.reason), (AccountState::Failed, Reason::ConcurrentChange));
+        failed(&mut account, reason, disposition, 219);
+        assert_eq!(account.reason, Reason::ConcurrentChange);
+        assert!(failed(&mut account, reason, disposition, 220) >= Duration::from_secs(300));
+        assert_eq!((account.state, account.reason), (AccountState::Conflict, Reason::RoleNameTaken));
+        failed(&mut account, Reason::Throttled, Disposition::Transient, 230);
+        assert_eq!(account.hidden_since, None);
+    }
+
+    #[test]
+    fn what_was_decided_here_is_looked_at_more_rarely_than_what_aws_refuses() {
+        let (mut denied, mut conflict) = (AccountMemory::new(), AccountMemory::new());
+        let delay = failed(&mut denied, Reason::AccessDenied, Disposition::Waiting, 0);
+        assert_eq!((delay, denied.state), (Duration::from_secs(60), AccountState::Denied));
+        let decided = Failure { decided: true, ..failure(Reason::RoleNameTaken, Disposition::Waiting) };
+        let delay = Report::failed(decided).remember(&mut conflict, INTERVAL, 0.0, Duration::ZERO);
+        assert_eq!((delay, conflict.state), (Duration::from_secs(300), AccountState::Conflict));
+    }
+
+    #[test]
+    fn a_policy_that_stays_missing_waits_for_somebody() {
+        let mut account = AccountMemory::new();
+        for _ in 0..6 {
+            failed(&mut account, Reason::NotFoundInAccount, Disposition::Transient, 0);
+            assert_eq!(account.failing, Some(Disposition::Transient));
+        }
+        failed(&mut account, Reason::NotFoundInAccount, Disposition::Transient, 0);
+        assert_eq!(account.failing, Some(Disposition::Waiting));
+    }
+
+    #[test]
+    fn a_write_that_is_not_visible_yet_leaves_a_ready_account_ready() {
+        let mut account = AccountMemory::new();
+        Report::default().remember(&mut account, INTERVAL, 0.5, Duration::ZERO);
+        assert_eq!((account.state, account.delay), (AccountState::Ready, INTERVAL));
+        let unsettled = || Report { unsettled: Some(Duration::from_secs(40)), ..Report::default() };
+        assert_eq!(unsettled().remember(&mut account, INTERVAL, 0.5, Duration::ZERO), Duration::from_secs(40));
+        assert_eq!(account.state, AccountState::Ready);
+        let mut fresh = AccountMemory::new();
+        unsettled().remember(&mut fresh, INTERVAL, 0.5, Duration::ZERO);
+        assert_eq!((fresh.state, fresh.reason), (AccountState::Pending, Reason::NotSettled));
+    }
+
+    #[test]
+    fn observe_reports_what_it_would_change() {
+        let mut account = AccountMemory::new();
+        let report = Report { pending: vec!["create role x".to_owned()], ..Report::default() };
+        report.remember(&mut account, INTERVAL, 0.5, Duration::ZERO);
+        assert_eq!((account.state, account.reason), (AccountState::Drifted, Reason::Drifted));
+        assert_eq!(account.pending, ["create role x"]);
+    }
+}
