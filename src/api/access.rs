@@ -7,6 +7,8 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::defaults;
+
 /// Set by the platform team: the namespaces that may use it, the accounts they may connect, and the
 /// bounds of what an integration may ask for there.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -82,7 +84,7 @@ pub struct Limits {
 
     /// Managed policies that a role may have, written as the integration writes them: ${accountId}
     /// is not replaced before the comparison.
-    #[serde(default = "default_policies")]
+    #[serde(default = "defaults::managed_policy_arns")]
     #[schemars(length(min = 1, max = 20), inner(length(min = 1, max = 256)))]
     pub managed_policy_arns: Vec<String>,
 
@@ -101,7 +103,7 @@ pub struct Limits {
     pub permissions_boundary_arn: Option<String>,
 
     /// The longest maximum session duration, in seconds, from 3600 to 43200.
-    #[serde(default = "default_session")]
+    #[serde(default = "defaults::max_session_duration")]
     #[schemars(range(min = 3600, max = 43200))]
     pub max_session_duration: i32,
 
@@ -170,23 +172,15 @@ fn selects(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> bool 
 }
 
 fn default_issuers() -> Vec<String> {
-    vec!["https://oidc.eks.eu-west-1.amazonaws.com/id/56E5F51C07138118A9183ECEAA68FAF4".to_owned()]
+    vec![defaults::issuer_url()]
 }
 
 fn default_client_ids() -> Vec<String> {
-    vec!["sts.amazonaws.com".to_owned()]
-}
-
-fn default_policies() -> Vec<String> {
-    vec!["arn:aws:iam::aws:policy/ReadOnlyAccess".to_owned()]
+    vec![defaults::client_id()]
 }
 
 fn default_prefix() -> String {
     "PortIntegrationRole-".to_owned()
-}
-
-fn default_session() -> i32 {
-    3600
 }
 
 #[cfg(test)]

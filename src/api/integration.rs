@@ -6,7 +6,7 @@ use kube::{CustomResource, KubeSchema, core::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::status::PortAwsIntegrationStatus;
+use super::{defaults, status::PortAwsIntegrationStatus};
 
 /// Connects AWS accounts to one AWS integration of Port ("AWS Hosted by Port"): in every account the
 /// operator keeps an IAM OIDC provider for Port's issuer and an IAM role that only Port's service
@@ -119,13 +119,13 @@ fn default_interval() -> Duration {
 pub struct OidcProviderSpec {
     /// URL of the issuer that signs Port's tokens. The default is Port's production cluster. It
     /// cannot be changed.
-    #[serde(default = "default_issuer")]
+    #[serde(default = "defaults::issuer_url")]
     #[schemars(length(max = 128), regex(pattern = r"^https://[a-z0-9-]+(\.[a-z0-9-]+)*(/[A-Za-z0-9._~-]+)*$"))]
     pub url: String,
 
     /// Audience of Port's tokens: a client ID that the provider must have, and the aud that the
     /// role demands.
-    #[serde(default = "default_client_id")]
+    #[serde(default = "defaults::client_id")]
     #[schemars(length(min = 1, max = 255), regex(pattern = r"^[A-Za-z0-9._:/@+=,-]+$"))]
     pub client_id: String,
 
@@ -150,21 +150,13 @@ pub struct OidcProviderSpec {
 impl Default for OidcProviderSpec {
     fn default() -> Self {
         Self {
-            url: default_issuer(),
-            client_id: default_client_id(),
+            url: defaults::issuer_url(),
+            client_id: defaults::client_id(),
             subject: None,
             management: ProviderManagement::default(),
             deletion_policy: ProviderDeletionPolicy::default(),
         }
     }
-}
-
-fn default_issuer() -> String {
-    "https://oidc.eks.eu-west-1.amazonaws.com/id/56E5F51C07138118A9183ECEAA68FAF4".to_owned()
-}
-
-fn default_client_id() -> String {
-    "sts.amazonaws.com".to_owned()
 }
 
 /// The IAM role.
@@ -184,7 +176,7 @@ pub struct RoleSpec {
 
     /// ARNs of the managed policies that the role has, at most 4. ${accountId} in the place of the
     /// account means the role's own account.
-    #[serde(default = "default_policies")]
+    #[serde(default = "defaults::managed_policy_arns")]
     #[schemars(
         length(min = 1, max = 4),
         inner(
@@ -204,7 +196,7 @@ pub struct RoleSpec {
     pub permissions_boundary_arn: Option<String>,
 
     /// Longest session that the role allows, in seconds, from 3600 to 43200. Port asks for 3600.
-    #[serde(default = "default_session")]
+    #[serde(default = "defaults::max_session_duration")]
     #[schemars(range(min = 3600, max = 43200))]
     pub max_session_duration: i32,
 
@@ -229,9 +221,9 @@ impl Default for RoleSpec {
         Self {
             name: None,
             description: None,
-            managed_policy_arns: default_policies(),
+            managed_policy_arns: defaults::managed_policy_arns(),
             permissions_boundary_arn: None,
-            max_session_duration: default_session(),
+            max_session_duration: defaults::max_session_duration(),
             extra_policies: ExtraPolicies::default(),
             adoption: Adoption::default(),
             tags: BTreeMap::new(),
@@ -245,14 +237,6 @@ fn tags_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         "maxProperties": 40,
         "additionalProperties": {"type": "string", "maxLength": 256},
     })
-}
-
-fn default_policies() -> Vec<String> {
-    vec!["arn:aws:iam::aws:policy/ReadOnlyAccess".to_owned()]
-}
-
-fn default_session() -> i32 {
-    3600
 }
 
 /// How the operator works on AWS.

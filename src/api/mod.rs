@@ -5,6 +5,7 @@
 
 mod access;
 mod conditions;
+mod defaults;
 mod integration;
 mod reason;
 mod status;
