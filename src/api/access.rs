@@ -40,8 +40,28 @@ pub struct PortAwsAccessSpec {
     #[x_kube(merge_strategy = kube::core::ListMerge::Set)]
     pub accounts: Vec<String>,
 
+    /// The role that the operator assumes in each account. Absent, the operator works with its own
+    /// credentials, in its own account only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assume_role: Option<AssumeRole>,
+
     /// What an integration may ask for. Everything is compared exactly.
     pub limits: Limits,
+}
+
+/// The role that the operator assumes in each account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AssumeRole {
+    /// Name of the role, the same in every account; its path is /.
+    #[schemars(length(min = 1, max = 64), regex(pattern = r"^[A-Za-z0-9_+=,.@-]+$"))]
+    pub role_name: String,
+
+    /// The external ID that the role's trust policy asks for. It is not a secret: it keeps others from
+    /// making the operator act in your accounts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 1224), regex(pattern = r"^[A-Za-z0-9_+=,.@:/-]+$"))]
+    pub external_id: Option<String>,
 }
 
 /// Namespaces by name or by label.
@@ -85,7 +105,7 @@ pub struct Limits {
     /// Managed policies that a role may have, written as the integration writes them: ${accountId}
     /// is not replaced before the comparison.
     #[serde(default = "defaults::managed_policy_arns")]
-    #[schemars(length(min = 1, max = 20), inner(length(min = 1, max = 256)))]
+    #[schemars(length(min = 1, max = 20), inner(length(min = 1, max = 160)))]
     pub managed_policy_arns: Vec<String>,
 
     /// What every role name starts with, at least 8 characters. It must match the Resource of the

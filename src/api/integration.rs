@@ -56,7 +56,7 @@ pub struct PortAwsIntegrationSpec {
     pub access_ref: AccessRef,
 
     /// The AWS accounts to connect: IDs of 12 digits, each in quotes.
-    #[schemars(length(min = 1, max = 1), inner(regex(pattern = r"^[0-9]{12}$")))]
+    #[schemars(length(min = 1, max = 2000), inner(regex(pattern = r"^[0-9]{12}$")))]
     #[x_kube(merge_strategy = kube::core::ListMerge::Set)]
     pub accounts: Vec<String>,
 

@@ -1,51 +1,11 @@
-//! The operator's own credentials, from wherever the AWS SDK finds them: environment, profile, IRSA
-//! web identity, EKS Pod Identity or container, instance metadata.
+//! Why an account cannot be reached.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
-
-use aws_config::{
-    BehaviorVersion, Region, SdkConfig, environment::region::EnvironmentVariableRegionProvider,
-    meta::region::RegionProviderChain, profile::region::ProfileFileRegionProvider, retry::RetryConfig,
-    timeout::TimeoutConfig,
-};
-use aws_credential_types::{
-    Credentials,
-    provider::{ProvideCredentials, SharedCredentialsProvider},
-};
-use tokio::sync::Mutex;
-
-use super::{AccountApi, AwsError, Pace};
+use super::AwsError;
 use crate::{
     api::Reason,
-    clock::Clock,
-    domain::{AccountId, InvalidValue, Partition},
+    domain::{AccountId, InvalidValue},
     schedule::Disposition,
 };
-
-/// Longest wait for one attempt at a call.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest wait for a call with its retries. The SDK itself sets no bound.
-const OPERATION_TIMEOUT: Duration = Duration::from_secs(30);
-/// The SDK's own attempts at a call; what is left is for our backoff.
-const ATTEMPTS: u32 = 2;
-/// How long before their end credentials are replaced.
-const EARLY: Duration = Duration::from_secs(5 * 60);
-/// How long credentials without an end are kept before they are asked for again.
-const LIFE_WITHOUT_END: Duration = Duration::from_secs(15 * 60);
-
-/// Whom the credentials belong to, as `GetCallerIdentity` says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Caller {
-    /// The account.
-    pub account: AccountId,
-    /// ARN of the user or role.
-    pub arn: String,
-    /// The partition.
-    pub partition: Partition,
-}
 
 /// Why an account cannot be reached with the operator's own credentials.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -59,6 +19,14 @@ pub enum CredentialsError {
     /// They are of another partition.
     #[error("{0}")]
     Partition(#[from] InvalidValue),
+    /// The role in the account cannot be assumed.
+    #[error("{role_arn} cannot be assumed: {error}")]
+    Assume {
+        /// The role.
+        role_arn: String,
+        /// Why not.
+        error: AwsError,
+    },
     /// They are of another account.
     #[error("the credentials belong to account {caller}, not to {wanted}")]
     Account {
@@ -75,7 +43,7 @@ impl CredentialsError {
     pub fn reason(&self) -> Reason {
         match self {
             Self::Unavailable(_) => Reason::CredentialsUnavailable,
-            Self::Identity(error) => error.reason,
+            Self::Identity(error) | Self::Assume { error, .. } => error.reason,
             Self::Partition(_) => Reason::UnsupportedPartition,
             Self::Account { .. } => Reason::AccountMismatch,
         }
@@ -85,7 +53,7 @@ impl CredentialsError {
     #[must_use]
     pub fn disposition(&self) -> Disposition {
         match self {
-            Self::Identity(error) => error.disposition,
+            Self::Identity(error) | Self::Assume { error, .. } => error.disposition,
             _ => Disposition::Waiting,
         }
     }
@@ -99,6 +67,10 @@ impl CredentialsError {
                     .to_owned()
             }
             Self::Identity(error) => error.advice(),
+            Self::Assume { role_arn, error } if error.reason == Reason::AccessDenied => {
+                format!("{role_arn} cannot be assumed: check that it exists, trusts the operator, and has the external ID")
+            }
+            Self::Assume { error, .. } => error.advice(),
             Self::Partition(_) => {
                 "the credentials are not of the commercial partition, the only one that Port hosts integrations for"
                     .to_owned()
@@ -108,128 +80,3 @@ impl CredentialsError {
     }
 }
 
-#[derive(Debug)]
-struct Known {
-    caller: Caller,
-    iam: aws_sdk_iam::Client,
-    until: SystemTime,
-    access_key_id: String,
-}
-
-/// The operator's own credentials, asked whose they are once each.
-#[derive(Debug, Clone)]
-pub struct Ambient {
-    config: SdkConfig,
-    provider: Option<SharedCredentialsProvider>,
-    known: Arc<Mutex<Option<Known>>>,
-    pace: Pace,
-}
-
-impl Ambient {
-    /// Loads region, endpoints and the source of credentials from the environment, as every AWS tool
-    /// does. Without a region `us-east-1` serves, where IAM lives.
-    pub async fn load(clock: Clock) -> Self {
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(ATTEMPT_TIMEOUT / 2)
-            .operation_attempt_timeout(ATTEMPT_TIMEOUT)
-            .operation_timeout(OPERATION_TIMEOUT)
-            .build();
-        // Not from instance metadata: its region changes nothing for IAM, and asking takes seconds.
-        let region = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
-            .or_else(ProfileFileRegionProvider::new())
-            .or_else(Region::new("us-east-1"));
-        let mut loader = aws_config::defaults(BehaviorVersion::latest())
-            .region(region)
-            .timeout_config(timeouts)
-            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS));
-        if let Ok(name) = aws_config::AppName::new(concat!("port-aws-operator-", env!("CARGO_PKG_VERSION"))) {
-            loader = loader.app_name(name);
-        }
-        let config = loader.load().await;
-        let provider = config.credentials_provider();
-        Self { config, provider, known: Arc::default(), pace: Pace::new(clock) }
-    }
-
-    /// Region and endpoint, for the log at start.
-    #[must_use]
-    pub fn describe(&self) -> String {
-        let region = self.config.region().map_or("none", AsRef::as_ref);
-        let endpoint = self.config.endpoint_url().unwrap_or("AWS's own");
-        format!("region {region}, endpoint {endpoint}")
-    }
-
-    /// Whose the credentials are. The answer is kept as long as the credentials last.
-    ///
-    /// # Errors
-    /// If there are none, or AWS does not take them.
-    pub async fn caller(&self) -> Result<Caller, CredentialsError> {
-        self.with_known(|known| known.caller.clone()).await
-    }
-
-    /// IAM in an account, which must be the credentials' own.
-    ///
-    /// # Errors
-    /// If there are no credentials, or they are of another account or partition.
-    pub async fn account(&self, account: &AccountId) -> Result<AccountApi, CredentialsError> {
-        let (caller, iam) = self.with_known(|known| (known.caller.clone(), known.iam.clone())).await?;
-        if caller.account != *account {
-            return Err(CredentialsError::Account { wanted: account.clone(), caller: caller.account });
-        }
-        Ok(AccountApi { account: caller.account, partition: caller.partition, iam, pace: self.pace.clone() })
-    }
-
-    /// Asks for new credentials at the next use: AWS no longer takes the present ones.
-    pub async fn forget(&self) {
-        *self.known.lock().await = None;
-    }
-
-    /// One caller at a time refreshes; the others wait for its result.
-    async fn with_known<T>(&self, read: impl FnOnce(&Known) -> T) -> Result<T, CredentialsError> {
-        let mut slot = self.known.lock().await;
-        let now = SystemTime::now();
-        if let Some(known) = slot.as_ref().filter(|known| now < known.until) {
-            return Ok(read(known));
-        }
-        let credentials = self.provide().await?;
-        let until = match credentials.expiry() {
-            Some(end) => end.checked_sub(EARLY).filter(|early| *early > now).unwrap_or(end),
-            None => now + LIFE_WITHOUT_END,
-        };
-        if let Some(known) = slot.as_mut().filter(|known| known.access_key_id == credentials.access_key_id()) {
-            known.until = until;
-            return Ok(read(known));
-        }
-        let known = self.identify(credentials, until).await?;
-        let value = read(&known);
-        *slot = Some(known);
-        Ok(value)
-    }
-
-    async fn provide(&self) -> Result<Credentials, CredentialsError> {
-        let Some(provider) = &self.provider else {
-            return Err(CredentialsError::Unavailable("no source is configured".to_owned()));
-        };
-        match tokio::time::timeout(OPERATION_TIMEOUT, provider.provide_credentials()).await {
-            Ok(Ok(credentials)) => Ok(credentials),
-            Ok(Err(error)) => {
-                let detail = aws_smithy_types::error::display::DisplayErrorContext(&error).to_string();
-                Err(CredentialsError::Unavailable(detail))
-            }
-            Err(_) => Err(CredentialsError::Unavailable("no answer from their source".to_owned())),
-        }
-    }
-
-    async fn identify(&self, credentials: Credentials, until: SystemTime) -> Result<Known, CredentialsError> {
-        let access_key_id = credentials.access_key_id().to_owned();
-        let fixed = SharedCredentialsProvider::new(credentials);
-        let config = self.config.to_builder().credentials_provider(fixed).build();
-        let answer = aws_sdk_sts::Client::new(&config).get_caller_identity().send().await;
-        let answer = answer.map_err(|error| AwsError::new("GetCallerIdentity", &error))?;
-        let arn = answer.arn.unwrap_or_default();
-        let partition = Partition::of_arn(&arn)?;
-        let account = answer.account.unwrap_or_default().parse()?;
-        let caller = Caller { account, arn, partition };
-        tracing::debug!(account = %caller.account, arn = %caller.arn, "AWS credentials verified");
-        Ok(Known { caller, iam: aws_sdk_iam::Client::new(&config), until, access_key_id })
-    }
-}

@@ -1,14 +1,21 @@
 //! The edge to AWS: credentials, one reading of an account, one write at a time.
 
+mod ambient;
+mod assumed;
 mod classify;
 mod credentials;
 mod execute;
 mod observe;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
+pub use ambient::{Ambient, Caller};
+pub use assumed::Reach;
 pub use classify::{AwsError, Fault, classify};
-pub use credentials::{Ambient, Caller, CredentialsError};
+pub use credentials::CredentialsError;
 
 use crate::{
     clock::Clock,
@@ -53,4 +60,63 @@ pub struct AccountApi {
     pub partition: Partition,
     iam: aws_sdk_iam::Client,
     pace: Pace,
+}
+
+/// Every account that the operator reaches.
+#[derive(Debug, Clone)]
+pub struct Aws {
+    ambient: Ambient,
+    assumed: assumed::Assumed,
+    paces: Arc<Mutex<BTreeMap<AccountId, Pace>>>,
+    clock: Clock,
+}
+
+impl Aws {
+    /// Reaches accounts with the operator's own credentials, and from there; `assume_per_second` calls
+    /// to `AssumeRole` in the long run.
+    #[must_use]
+    pub fn new(ambient: Ambient, clock: Clock, assume_per_second: f64) -> Self {
+        Self { ambient, assumed: assumed::Assumed::new(clock, assume_per_second), paces: Arc::default(), clock }
+    }
+
+    /// Whose the operator's own credentials are.
+    ///
+    /// # Errors
+    /// If there are none, or AWS does not take them.
+    pub async fn caller(&self) -> Result<Caller, CredentialsError> {
+        self.ambient.caller().await
+    }
+
+    /// IAM in the operator's own account, which must be `account`.
+    ///
+    /// # Errors
+    /// If there are no credentials, or they are of another account or partition.
+    pub async fn own_account(&self, account: &AccountId) -> Result<AccountApi, CredentialsError> {
+        let (config, caller) = self.ambient.config().await?;
+        if caller.account != *account {
+            return Err(CredentialsError::Account { wanted: account.clone(), caller: caller.account });
+        }
+        Ok(self.api(account, caller.partition, &config))
+    }
+
+    /// IAM in an account, through a role there.
+    ///
+    /// # Errors
+    /// If there are no credentials, or the role cannot be assumed.
+    pub async fn assume(&self, reach: &Reach) -> Result<AccountApi, CredentialsError> {
+        let (config, partition) = self.assumed.config(&self.ambient, reach).await?;
+        Ok(self.api(&reach.account, partition, &config))
+    }
+
+    /// Asks for new credentials of an account at the next use: AWS no longer takes the present ones.
+    pub async fn forget(&self, account: &AccountId) {
+        self.assumed.forget(account);
+        self.ambient.forget().await;
+    }
+
+    fn api(&self, account: &AccountId, partition: Partition, config: &aws_config::SdkConfig) -> AccountApi {
+        let mut paces = self.paces.lock().unwrap_or_else(PoisonError::into_inner);
+        let pace = paces.entry(account.clone()).or_insert_with(|| Pace::new(self.clock)).clone();
+        AccountApi { account: account.clone(), partition, iam: aws_sdk_iam::Client::new(config), pace }
+    }
 }

@@ -6,7 +6,7 @@ use tokio::sync::watch;
 use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::{
-    aws::Ambient,
+    aws::{Ambient, Aws},
     clock::Clock,
     controller::{self, Options},
     domain::ClusterId,
@@ -29,6 +29,10 @@ pub struct RunArgs {
     /// Passes over accounts that run at once
     #[arg(long, env = "PORT_AWS_OPERATOR_MAX_PASSES", default_value_t = 32, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub max_passes: u16,
+
+    /// Calls to `AssumeRole` a second, in all
+    #[arg(long, env = "PORT_AWS_OPERATOR_MAX_ASSUME_ROLE_RATE", default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub max_assume_role_rate: u16,
 
     /// Resources deleted within a minute that need no confirmation by annotation; 0 means any number
     #[arg(long, env = "PORT_AWS_OPERATOR_MAX_DELETIONS", default_value_t = 10, value_name = "N")]
@@ -85,8 +89,9 @@ impl RunArgs {
             Some(id) => id,
             None => default_cluster_id(&client).await?,
         };
-        let aws = Ambient::load(Clock::system()).await;
-        greet_aws(&aws).await;
+        let ambient = Ambient::load().await;
+        greet_aws(&ambient).await;
+        let aws = Aws::new(ambient, Clock::system(), f64::from(self.max_assume_role_rate));
         let total = usize::from(self.max_passes);
         let options = Options {
             cluster,

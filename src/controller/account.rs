@@ -11,6 +11,7 @@ use super::{
     context::{Access, Context, Snapshot, owner_of},
     events::Severity,
     gate::Superseded,
+    reach::{Errand, unreachable},
     report::{Failure, Report},
 };
 use crate::{
@@ -33,16 +34,17 @@ impl Context {
         if object.spec.suspend || !access.spec.allows_account(key.account.as_str()) {
             return Err(Superseded);
         }
-        let api = match self.aws.account(&key.account).await {
-            Ok(api) => api,
-            Err(error) => {
-                tracing::warn!(%key, %error, "the account cannot be reached");
-                return Ok(Report::failed(Failure::from(&error)));
-            }
+        let partition = match self.aws.caller().await {
+            Ok(caller) => caller.partition,
+            Err(error) => return Ok(Report::failed(unreachable(key, &error))),
         };
-        let desired = match Desired::build(granted, &key.account, api.partition, &self.claim(&key.resource)) {
+        let desired = match Desired::build(granted, &key.account, partition, &self.claim(&key.resource)) {
             Ok(desired) => desired,
             Err(error) => return Ok(Report::failed(Failure::invalid(&error.to_string()))),
+        };
+        let api = match self.reach(&access, key, Errand::Manage(&desired)).await {
+            Ok(api) => api,
+            Err(error) => return Ok(Report::failed(unreachable(key, &error))),
         };
         let observed = match api.observe(&desired.target).await {
             Ok(observed) => observed,
@@ -159,7 +161,7 @@ impl Context {
         tracing::warn!(key = %snapshot.key, operation = error.operation, code = error.code.as_deref(), reason = %error.reason, request_id, "a call to AWS failed");
         tracing::debug!(key = %snapshot.key, operation = error.operation, detail = %error.detail, "AWS's answer");
         if error.reason == Reason::CredentialsUnavailable {
-            self.aws.forget().await;
+            self.aws.forget(&snapshot.key.account).await;
         }
         Failure::from(error)
     }

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     api::{PortAwsAccess, PortAwsIntegration},
-    aws::Ambient,
+    aws::Aws,
     clock::Clock,
     domain::{AccountId, ClusterId, Owner},
     plan::{Claim, Violation},
@@ -37,7 +37,7 @@ pub(super) struct Context {
     pub(super) namespaces: Store<PartialObjectMeta<Namespace>>,
     /// The watches whose first list is in.
     pub(super) listed: watch::Sender<BTreeSet<&'static str>>,
-    pub(super) aws: Ambient,
+    pub(super) aws: Aws,
     pub(super) cluster: ClusterId,
     pub(super) clock: Clock,
     pub(super) events: Events,

@@ -13,6 +13,7 @@ use super::{
     events::Severity,
     gate::Superseded,
     memory::{AccountMemory, Asked},
+    reach::{Errand, unreachable},
     report::{Failure, Report},
     status::View,
     store::has_finalizer,
@@ -222,13 +223,18 @@ impl Context {
         if blocked_in_cluster(self, object).is_some() {
             return Err(Superseded);
         }
-        let api = match self.aws.account(&key.account).await {
-            Ok(api) => api,
-            Err(error) => return Ok(Some(Failure::from(&error))),
+        let Access::Found(access) = self.access(&object.spec.access_ref.name) else { return Err(Superseded) };
+        let partition = match self.aws.caller().await {
+            Ok(caller) => caller.partition,
+            Err(error) => return Ok(Some(unreachable(key, &error))),
         };
-        let target = match Target::new(&object.spec, &key.account, api.partition) {
+        let target = match Target::new(&object.spec, &key.account, partition) {
             Ok(target) => target,
             Err(error) => return Ok(Some(Failure::invalid(&error.to_string()))),
+        };
+        let api = match self.reach(&access, key, Errand::Remove(&target)).await {
+            Ok(api) => api,
+            Err(error) => return Ok(Some(unreachable(key, &error))),
         };
         let role = match api.observe_role(&target).await {
             Ok(role) => role,

@@ -8,6 +8,7 @@ mod gate;
 mod invalid;
 mod memory;
 mod namespaces;
+mod reach;
 mod reconcile;
 mod report;
 mod runner;
@@ -40,7 +41,7 @@ use store::StoreError;
 use watches::{mark, quiet, references};
 
 use crate::{
-    aws::Ambient,
+    aws::Aws,
     clock::Clock,
     domain::ClusterId,
     schedule::{Queue, Slots},
@@ -70,7 +71,7 @@ pub struct Options {
 ///
 /// # Errors
 /// If the runner of passes ends abnormally. Failures of a watch are logged, and it is tried again.
-pub async fn run(client: Client, aws: Ambient, options: Options, stop: watch::Receiver<bool>) -> Result<(), String> {
+pub async fn run(client: Client, aws: Aws, options: Options, stop: watch::Receiver<bool>) -> Result<(), String> {
     let (integrations, integration_writer) = reflector::store();
     let (accesses, access_writer) = reflector::store();
     let (namespaces, namespace_writer) = reflector::store();
@@ -121,7 +122,7 @@ struct Stores {
 
 fn new_context(
     client: &Client,
-    aws: Ambient,
+    aws: Aws,
     options: &Options,
     stores: Stores,
     trigger: mpsc::UnboundedSender<reflector::ObjectRef<Guarded>>,

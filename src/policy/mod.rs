@@ -1,6 +1,7 @@
 //! IAM policy documents as data: what they mean, not how they are written.
 
 mod document;
+pub mod session;
 mod trust;
 
 pub use document::{Effect, MalformedPolicy, PolicyDocument, Statement};

@@ -1,0 +1,151 @@
+//! Credentials of other accounts: a role assumed in each, narrowed by a session policy, and kept until
+//! shortly before they end.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex as Lock, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use aws_config::SdkConfig;
+use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
+use tokio::sync::Mutex;
+
+use super::{Ambient, AwsError, CredentialsError};
+use crate::{
+    api::Reason,
+    clock::{Clock, jitter},
+    domain::{AccountId, Partition},
+    policy::session::Purpose,
+    schedule::{Disposition, TokenBucket},
+};
+
+/// How long the credentials of an account last, in seconds: the most that AWS gives to a role that
+/// is assumed by another role.
+const LIFE_SECONDS: i32 = 3600;
+/// How long before their end credentials are replaced, at least; up to a minute more, so that those
+/// of many accounts do not end together.
+const EARLY: Duration = Duration::from_secs(5 * 60);
+const SPREAD: Duration = Duration::from_secs(60);
+/// Calls to `AssumeRole` at once, in all.
+const BURST: u32 = 20;
+
+/// How an account is reached, and for what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reach {
+    /// The account.
+    pub account: AccountId,
+    /// The access object by which it is reached: its UID and generation.
+    pub access: (String, i64),
+    /// Name of the role to assume.
+    pub role_name: String,
+    /// The external ID that the role's trust policy asks for.
+    pub external_id: Option<String>,
+    /// Name of the session in CloudTrail, at most 64 characters.
+    pub session_name: String,
+    /// What the session is for.
+    pub purpose: Purpose,
+    /// The session policy.
+    pub policy: String,
+}
+
+/// What makes two sessions the same.
+type Key = ((String, i64), AccountId, Purpose, String);
+type Slot = Arc<Mutex<Option<(Credentials, SystemTime)>>>;
+
+/// The sessions.
+#[derive(Debug, Clone)]
+pub(super) struct Assumed {
+    sessions: Arc<Lock<BTreeMap<Key, Slot>>>,
+    bucket: Arc<Lock<TokenBucket>>,
+    clock: Clock,
+}
+
+impl Assumed {
+    /// No session yet; `per_second` calls to `AssumeRole` in the long run.
+    pub(super) fn new(clock: Clock, per_second: f64) -> Self {
+        let bucket = Arc::new(Lock::new(TokenBucket::new(BURST, per_second)));
+        Self { sessions: Arc::default(), bucket, clock }
+    }
+
+    /// The configuration with which calls go to an account. One caller at a time assumes a role; the
+    /// others that want the same session wait for its result.
+    pub(super) async fn config(&self, ambient: &Ambient, reach: &Reach) -> Result<(SdkConfig, Partition), CredentialsError> {
+        let (hub, caller) = ambient.config().await?;
+        let slot = self.slot(reach);
+        let mut session = slot.lock().await;
+        let now = SystemTime::now();
+        if session.as_ref().is_none_or(|(_, until)| *until <= now) {
+            *session = None;
+            *session = Some(self.assume(&hub, caller.partition, reach, now).await?);
+        }
+        let Some((credentials, _)) = session.as_ref() else {
+            return Err(CredentialsError::Unavailable("the session ended at once".to_owned()));
+        };
+        let fixed = SharedCredentialsProvider::new(credentials.clone());
+        Ok((ambient.bare().to_builder().credentials_provider(fixed).build(), caller.partition))
+    }
+
+    /// Drops the sessions of an account: AWS no longer takes them.
+    pub(super) fn forget(&self, account: &AccountId) {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner).retain(|key, _| key.1 != *account);
+    }
+
+    fn slot(&self, reach: &Reach) -> Slot {
+        let key = (reach.access.clone(), reach.account.clone(), reach.purpose, reach.policy.clone());
+        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        // Sessions of a former generation of the access, or of another policy, are never asked for again.
+        sessions.retain(|other, slot| {
+            other.1 != reach.account || other.0.0 != reach.access.0 || *other == key || Arc::strong_count(slot) > 1
+        });
+        Arc::clone(sessions.entry(key).or_default())
+    }
+
+    async fn assume(
+        &self,
+        hub: &SdkConfig,
+        partition: Partition,
+        reach: &Reach,
+        now: SystemTime,
+    ) -> Result<(Credentials, SystemTime), CredentialsError> {
+        let wait = self.bucket.lock().unwrap_or_else(PoisonError::into_inner).take(self.clock.now());
+        tokio::time::sleep(wait).await;
+        let role_arn = format!("arn:{partition}:iam::{}:role/{}", reach.account, reach.role_name);
+        let call = aws_sdk_sts::Client::new(hub)
+            .assume_role()
+            .role_arn(&role_arn)
+            .role_session_name(&reach.session_name)
+            .set_external_id(reach.external_id.clone())
+            .duration_seconds(LIFE_SECONDS)
+            .policy(&reach.policy);
+        let failed = |error| CredentialsError::Assume { role_arn: role_arn.clone(), error };
+        let answer = call.send().await.map_err(|error| failed(AwsError::new("AssumeRole", &error)))?;
+        let user = answer.assumed_role_user.as_ref().map(|user| user.arn.clone()).unwrap_or_default();
+        if user.split(':').nth(4) != Some(reach.account.as_str()) {
+            return Err(failed(unexpected("the session is not of the account that was asked for")));
+        }
+        let Some(given) = answer.credentials else { return Err(failed(unexpected("no credentials in the answer"))) };
+        let end = SystemTime::try_from(given.expiration).unwrap_or(now);
+        let until = end.checked_sub(EARLY + SPREAD.mul_f64(jitter())).unwrap_or(now);
+        let credentials = Credentials::new(
+            given.access_key_id,
+            given.secret_access_key,
+            Some(given.session_token),
+            Some(end),
+            "AssumeRole",
+        );
+        tracing::debug!(account = %reach.account, purpose = ?reach.purpose, "a role is assumed");
+        Ok((credentials, until))
+    }
+}
+
+fn unexpected(detail: &str) -> AwsError {
+    AwsError {
+        operation: "AssumeRole",
+        code: None,
+        reason: Reason::UnexpectedAnswer,
+        disposition: Disposition::Transient,
+        detail: detail.to_owned(),
+        request_id: None,
+    }
+}

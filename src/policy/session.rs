@@ -1,0 +1,143 @@
+//! Session policies: what one pass may do with the credentials of one account, whatever the role
+//! that it assumes may do. The effective rights are the intersection of both
+//! (<https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies.html#policies_session>), so a
+//! defect of ours, or a resource that got past every other check, still reaches nothing but its own
+//! role and provider.
+
+use serde_json::{Value, json};
+
+/// The most characters that `AssumeRole` takes for a session policy
+/// (<https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html>).
+pub const SESSION_POLICY_CHARACTERS: usize = 2048;
+
+/// What a session is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Purpose {
+    /// Keeping role and provider as wanted.
+    Manage,
+    /// Taking them away: nothing that makes, opens or gives rights.
+    Remove,
+}
+
+/// The objects that a session may touch.
+#[derive(Debug, Clone, Copy)]
+pub struct Scope<'a> {
+    /// ARN of the role.
+    pub role_arn: &'a str,
+    /// ARN of the provider.
+    pub provider_arn: &'a str,
+}
+
+/// The session policy for keeping a role: attaching is allowed for `policies` alone, and with a
+/// `boundary` a role can only be made with it and never lose it.
+#[must_use]
+pub fn manage<'a>(scope: Scope<'_>, policies: impl IntoIterator<Item = &'a str>, boundary: Option<&str>) -> String {
+    let policies: Vec<&str> = policies.into_iter().collect();
+    let mut on_role = vec![
+        "GetRole",
+        "ListAttachedRolePolicies",
+        "ListRolePolicies",
+        "UpdateAssumeRolePolicy",
+        "UpdateRole",
+        "TagRole",
+        "DetachRolePolicy",
+    ];
+    let bounded = ["CreateRole", "PutRolePermissionsBoundary"];
+    if boundary.is_none() {
+        on_role.extend(bounded);
+        on_role.push("DeleteRolePermissionsBoundary");
+    }
+    let attach = json!({"ArnEquals": {"iam:PolicyARN": policies}});
+    let mut statements = vec![
+        allow(
+            &[
+                "GetOpenIDConnectProvider",
+                "CreateOpenIDConnectProvider",
+                "AddClientIDToOpenIDConnectProvider",
+                "TagOpenIDConnectProvider",
+            ],
+            scope.provider_arn,
+            None,
+        ),
+        allow(&on_role, scope.role_arn, None),
+        allow(&["AttachRolePolicy"], scope.role_arn, Some(attach)),
+    ];
+    if let Some(boundary) = boundary {
+        let condition = json!({"StringEquals": {"iam:PermissionsBoundary": boundary}});
+        statements.push(allow(&bounded, scope.role_arn, Some(condition)));
+    }
+    document(&statements)
+}
+
+/// The session policy for taking a role and a provider away.
+#[must_use]
+pub fn remove(scope: Scope<'_>) -> String {
+    document(&[
+        allow(&["GetOpenIDConnectProvider", "DeleteOpenIDConnectProvider"], scope.provider_arn, None),
+        allow(
+            &["GetRole", "ListAttachedRolePolicies", "ListRolePolicies", "DetachRolePolicy", "DeleteRole", "UntagRole"],
+            scope.role_arn,
+            None,
+        ),
+        allow(&["ListRoles"], "*", None),
+    ])
+}
+
+fn allow(actions: &[&str], resource: &str, condition: Option<Value>) -> Value {
+    let actions: Vec<String> = actions.iter().map(|action| format!("iam:{action}")).collect();
+    let mut statement = json!({"Effect": "Allow", "Action": actions, "Resource": resource});
+    if let Some(condition) = condition {
+        statement["Condition"] = condition;
+    }
+    statement
+}
+
+fn document(statements: &[Value]) -> String {
+    json!({"Version": "2012-10-17", "Statement": statements}).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The longest names that the API lets in.
+    fn longest() -> (String, String, Vec<String>, String) {
+        let role = format!("arn:aws:iam::111122223333:role/{}", "r".repeat(64));
+        let provider = format!("arn:aws:iam::111122223333:oidc-provider/{}", "p".repeat(120));
+        let arn = |n: usize| format!("arn:aws:iam::111122223333:policy/{n}{}", "x".repeat(160 - 34));
+        (role, provider, (0..4).map(arn).collect(), arn(9))
+    }
+
+    #[test]
+    fn the_longest_policies_fit() {
+        let (role_arn, provider_arn, policies, boundary) = longest();
+        let scope = Scope { role_arn: &role_arn, provider_arn: &provider_arn };
+        let arns = || policies.iter().map(String::as_str);
+        for text in [manage(scope, arns(), Some(&boundary)), manage(scope, arns(), None), remove(scope)] {
+            assert!(text.len() <= SESSION_POLICY_CHARACTERS, "{}: {text}", text.len());
+        }
+    }
+
+    #[test]
+    fn a_session_that_removes_gives_no_rights() {
+        let (role_arn, provider_arn, ..) = longest();
+        let text = remove(Scope { role_arn: &role_arn, provider_arn: &provider_arn });
+        for giving in ["Create", "Attach", "UpdateAssumeRolePolicy", "Put", "TagRole\"", "AddClientID"] {
+            assert!(!text.contains(&format!("iam:{giving}")), "{giving}: {text}");
+        }
+    }
+
+    #[test]
+    fn with_a_boundary_no_role_is_made_without_it() {
+        let (role_arn, provider_arn, policies, boundary) = longest();
+        let scope = Scope { role_arn: &role_arn, provider_arn: &provider_arn };
+        let text = manage(scope, policies.iter().map(String::as_str), Some(&boundary));
+        assert!(!text.contains("DeleteRolePermissionsBoundary"));
+        let document: Value = serde_json::from_str(&text).unwrap_or_default();
+        let making = document["Statement"].as_array().into_iter().flatten().filter(|statement| {
+            statement["Action"].to_string().contains("CreateRole\"")
+        });
+        let conditions: Vec<_> = making.map(|statement| statement["Condition"]["StringEquals"].to_string()).collect();
+        assert_eq!(conditions, [json!({"iam:PermissionsBoundary": boundary}).to_string()]);
+    }
+}
