@@ -70,7 +70,11 @@ impl Assumed {
 
     /// The configuration with which calls go to an account. One caller at a time assumes a role; the
     /// others that want the same session wait for its result.
-    pub(super) async fn config(&self, ambient: &Ambient, reach: &Reach) -> Result<(SdkConfig, Partition), CredentialsError> {
+    pub(super) async fn config(
+        &self,
+        ambient: &Ambient,
+        reach: &Reach,
+    ) -> Result<(SdkConfig, Partition), CredentialsError> {
         let (hub, caller) = ambient.config().await?;
         let slot = self.slot(reach);
         let mut session = slot.lock().await;

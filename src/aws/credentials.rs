@@ -68,7 +68,9 @@ impl CredentialsError {
             }
             Self::Identity(error) => error.advice(),
             Self::Assume { role_arn, error } if error.reason == Reason::AccessDenied => {
-                format!("{role_arn} cannot be assumed: check that it exists, trusts the operator, and has the external ID")
+                format!(
+                    "{role_arn} cannot be assumed: check that it exists, trusts the operator, and has the external ID"
+                )
             }
             Self::Assume { error, .. } => error.advice(),
             Self::Partition(_) => {
@@ -79,4 +81,3 @@ impl CredentialsError {
         }
     }
 }
-

@@ -137,6 +137,8 @@ pub(super) struct ResourceMemory {
     pub(super) access_missing_since: Option<Duration>,
     /// Paces the writes of status.
     pub(super) pace: TokenBucket,
+    /// When status was last written.
+    pub(super) written_at: Option<Duration>,
     /// The error of an object that cannot be read, once it was told.
     pub(super) told_invalid: Option<String>,
 }
@@ -164,6 +166,12 @@ impl Asked {
 /// Writes of status: some at once, then one in two seconds.
 const STATUS_BURST: u32 = 6;
 const STATUS_PER_SECOND: f64 = 0.5;
+/// A status of this many bytes is written more rarely.
+const LARGE_STATUS: usize = 100 * 1024;
+const LARGE_STATUS_GAP: Duration = Duration::from_secs(15);
+/// Claims of many accounts are gathered for this long, so that one write stores those of many passes.
+const CLAIMS_GAP: Duration = Duration::from_millis(250);
+const FEW_ACCOUNTS: usize = 10;
 
 impl ResourceMemory {
     pub(super) fn new(uid: &str, status: Option<&PortAwsIntegrationStatus>) -> Self {
@@ -181,7 +189,28 @@ impl ResourceMemory {
             asked: None,
             access_missing_since: None,
             pace: TokenBucket::new(STATUS_BURST, STATUS_PER_SECOND),
+            written_at: None,
             told_invalid: None,
+        }
+    }
+
+    /// How long a status has to wait before it is written: passes wait for one that stores claims.
+    pub(super) fn status_wait(
+        &self,
+        status: &PortAwsIntegrationStatus,
+        stores_claims: bool,
+        now: Duration,
+    ) -> Duration {
+        let gap = |gap: Duration| self.written_at.map_or(Duration::ZERO, |at| (at + gap).saturating_sub(now));
+        let few = status.accounts.len() <= FEW_ACCOUNTS;
+        match (stores_claims, few) {
+            (true, true) => Duration::ZERO,
+            (true, false) => gap(CLAIMS_GAP),
+            (false, true) => self.pace.wait(now),
+            (false, false) => {
+                let large = serde_json::to_vec(status).is_ok_and(|text| text.len() > LARGE_STATUS);
+                if large { gap(LARGE_STATUS_GAP) } else { self.pace.wait(now) }
+            }
         }
     }
 

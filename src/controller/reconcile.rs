@@ -249,14 +249,15 @@ async fn publish(
         return Ok(None);
     }
     if status != former {
-        let wait = context.resources().get(resource).map_or(Duration::ZERO, |memory| memory.pace.wait(now));
-        if !undurable && !wait.is_zero() {
+        let wait = context.resources().get(resource).map(|memory| memory.status_wait(&status, undurable, now));
+        if let Some(wait) = wait.filter(|wait| !wait.is_zero()) {
             return Ok(Some(wait));
         }
         let written = store::write_status(&context.client, object, &status).await?;
         let mut resources = context.resources();
         if let Some(memory) = resources.get_mut(resource) {
             let _ = memory.pace.take(now);
+            memory.written_at = Some(now);
             let resource_version = written.metadata.resource_version.unwrap_or_default();
             memory.published = Some(Published { status, resource_version });
         }

@@ -134,9 +134,11 @@ mod tests {
         let text = manage(scope, policies.iter().map(String::as_str), Some(&boundary));
         assert!(!text.contains("DeleteRolePermissionsBoundary"));
         let document: Value = serde_json::from_str(&text).unwrap_or_default();
-        let making = document["Statement"].as_array().into_iter().flatten().filter(|statement| {
-            statement["Action"].to_string().contains("CreateRole\"")
-        });
+        let making = document["Statement"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|statement| statement["Action"].to_string().contains("CreateRole\""));
         let conditions: Vec<_> = making.map(|statement| statement["Condition"]["StringEquals"].to_string()).collect();
         assert_eq!(conditions, [json!({"iam:PermissionsBoundary": boundary}).to_string()]);
     }
