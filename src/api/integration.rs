@@ -60,6 +60,12 @@ pub struct PortAwsIntegrationSpec {
     #[x_kube(merge_strategy = kube::core::ListMerge::Set)]
     pub accounts: Vec<String>,
 
+    /// What becomes of the role in an account that is no longer listed here. Retain leaves it alone.
+    /// Delete deletes it if the operator made it; if more than a tenth of the accounts leave at once,
+    /// that waits for the annotation integrations.port.io/confirm-removal.
+    #[serde(default)]
+    pub account_removal_policy: AccountRemovalPolicy,
+
     /// The IAM OIDC provider through which Port's service account is trusted. An account has one
     /// for an issuer, and all integrations share it.
     #[serde(default)]
@@ -247,6 +253,16 @@ pub enum Mode {
     Enforce,
     /// Report, and write nothing to AWS.
     Observe,
+}
+
+/// What becomes of the role in an account that is no longer a target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum AccountRemovalPolicy {
+    /// Leave it alone.
+    #[default]
+    Retain,
+    /// Delete it if the operator made it.
+    Delete,
 }
 
 /// What becomes of roles on deletion.

@@ -14,8 +14,8 @@ pub use access::{AdoptionLimit, AllowedNamespaces, AssumeRole, Limits, PortAwsAc
 pub(crate) use conditions::cut;
 pub use conditions::{ConditionStatus, ConditionType, Conditions};
 pub use integration::{
-    AccessRef, Adoption, DeletionPolicy, ExtraPolicies, Mode, OidcProviderSpec, PortAwsIntegration,
-    PortAwsIntegrationSpec, ProviderDeletionPolicy, ProviderManagement, RoleSpec,
+    AccessRef, AccountRemovalPolicy, Adoption, DeletionPolicy, ExtraPolicies, Mode, OidcProviderSpec,
+    PortAwsIntegration, PortAwsIntegrationSpec, ProviderDeletionPolicy, ProviderManagement, RoleSpec,
 };
 pub use reason::Reason;
 pub use status::{

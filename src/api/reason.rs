@@ -31,6 +31,8 @@ pub enum Reason {
     Drifted,
     /// The account is no longer a target.
     NoLongerTarget,
+    /// More accounts left at once than go without a word of confirmation.
+    ManyRemovals,
 
     /// No AWS credentials, or AWS does not take them.
     CredentialsUnavailable,

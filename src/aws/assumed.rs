@@ -41,7 +41,7 @@ pub struct Reach {
     pub role_name: String,
     /// The external ID that the role's trust policy asks for.
     pub external_id: Option<String>,
-    /// Name of the session in CloudTrail, at most 64 characters.
+    /// Name of the session in `CloudTrail`, at most 64 characters.
     pub session_name: String,
     /// What the session is for.
     pub purpose: Purpose,

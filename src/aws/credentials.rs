@@ -66,13 +66,12 @@ impl CredentialsError {
                 "the operator has no AWS credentials: give its ServiceAccount an IAM role (IRSA or Pod Identity)"
                     .to_owned()
             }
-            Self::Identity(error) => error.advice(),
             Self::Assume { role_arn, error } if error.reason == Reason::AccessDenied => {
                 format!(
                     "{role_arn} cannot be assumed: check that it exists, trusts the operator, and has the external ID"
                 )
             }
-            Self::Assume { error, .. } => error.advice(),
+            Self::Identity(error) | Self::Assume { error, .. } => error.advice(),
             Self::Partition(_) => {
                 "the credentials are not of the commercial partition, the only one that Port hosts integrations for"
                     .to_owned()

@@ -229,7 +229,8 @@ fn is_state(reason: Reason) -> bool {
 pub(super) async fn visit(context: Arc<Context>, key: WorkKey) {
     let snapshot = context.snapshot(&key);
     if let Some(snapshot) = snapshot {
-        let deleting = snapshot.object.metadata.deletion_timestamp.is_some();
+        let is_target = snapshot.object.spec.accounts.iter().any(|id| id == key.account.as_str());
+        let deleting = snapshot.object.metadata.deletion_timestamp.is_some() || !is_target;
         tracing::debug!(%key, deleting, generation = snapshot.object.metadata.generation, "a pass begins");
         let pass = async {
             if deleting {

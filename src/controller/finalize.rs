@@ -208,7 +208,14 @@ impl Context {
         let now = self.clock.now();
         let interval = Duration::from(object.spec.interval);
         let report = Report::failed(failure);
-        let delay = self.with_account(snapshot, |account| report.remember(account, interval, jitter(), now));
+        let left = object.metadata.deletion_timestamp.is_none();
+        let delay = self.with_account(snapshot, |account| {
+            let delay = report.remember(account, interval, jitter(), now);
+            if left {
+                account.state = AccountState::Removed;
+            }
+            delay
+        });
         if blocked {
             self.events.state(object, Severity::Warning, Reason::DeletionBlocked, &note).await;
         }
@@ -240,9 +247,14 @@ impl Context {
             Ok(role) => role,
             Err(error) => return Ok(Some(self.aws_failure(snapshot, &error).await)),
         };
-        let removed = snapshot.account.state == AccountState::Removed;
-        let lets_go = removed || abandon || object.spec.mode == Mode::Observe;
-        let policy = if lets_go { DeletionPolicy::Retain } else { object.spec.deletion_policy };
+        let deleting = object.metadata.deletion_timestamp.is_some();
+        let retained = deleting && snapshot.account.state == AccountState::Removed;
+        let lets_go = retained || abandon || object.spec.mode == Mode::Observe;
+        let policy = match (lets_go, deleting) {
+            (true, _) => DeletionPolicy::Retain,
+            (false, true) => object.spec.deletion_policy,
+            (false, false) => DeletionPolicy::Delete,
+        };
         let known = snapshot.account.role_id.as_deref();
         let plan = plan_removal(role.as_ref(), &self.claim(&key.resource), known, policy);
         if let Some(problem) = plan.blocked {

@@ -95,6 +95,7 @@ fn stand_in(found: &InvalidObject) -> PortAwsIntegration {
         integration_identifier: String::new(),
         access_ref: crate::api::AccessRef::default(),
         accounts: Vec::new(),
+        account_removal_policy: crate::api::AccountRemovalPolicy::Retain,
         oidc_provider: crate::api::OidcProviderSpec::default(),
         role: crate::api::RoleSpec::default(),
         mode: crate::api::Mode::default(),

@@ -14,6 +14,7 @@ mod report;
 mod runner;
 mod status;
 mod store;
+mod visits;
 mod watches;
 
 use std::{

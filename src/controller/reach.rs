@@ -64,7 +64,7 @@ fn session_policy(errand: Errand<'_>) -> (Purpose, String) {
 }
 
 /// `paio-<8 hexadecimal digits of the installation>-<namespace>.<name>`, cut to what STS takes: what a
-/// reader of CloudTrail sees. Names of Kubernetes hold no other characters than STS allows.
+/// reader of `CloudTrail` sees. Names of Kubernetes hold no other characters than STS allows.
 fn session_name(cluster: &str, resource: &Owner) -> String {
     // FNV-1a: it tells installations apart, and protects nothing.
     let hash = cluster.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));

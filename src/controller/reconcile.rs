@@ -8,15 +8,15 @@ use kube::{Resource, ResourceExt, runtime::controller::Action};
 use super::{
     context::{Access, Context, Guarded, describe, owner_of},
     finalize, invalid,
-    memory::{AccountMemory, Asked, Published, ResourceMemory},
+    memory::{Published, ResourceMemory},
     status::{Input, View},
     store::{self, StoreError},
+    visits::{mark_targets, request_visits},
 };
 use crate::{
-    api::{AccountState, PortAwsAccess, PortAwsIntegration, Reason},
+    api::{PortAwsIntegration, Reason},
     domain::{AccountId, Owner},
     plan::{Granted, Target},
-    schedule::{Priority, WorkKey},
 };
 
 /// How long a missing access object is only waited for: one apply brings both in any order.
@@ -125,105 +125,6 @@ fn access_missing(
     } else {
         (targets, View::AccessMissing(message), Some(left))
     }
-}
-
-/// Accounts come to memory as targets, and leave it unless something of ours may be there.
-fn mark_targets(context: &Context, resource: &Owner, targets: &BTreeSet<AccountId>) {
-    let mut resources = context.resources();
-    let Some(memory) = resources.get_mut(resource) else { return };
-    memory.accounts.retain(|id, account| targets.contains(id) || account.claimed);
-    for id in targets {
-        let account = memory.accounts.entry(id.clone()).or_insert_with(AccountMemory::new);
-        if account.state == AccountState::Removed {
-            let (claimed, role_id) = (account.claimed, account.role_id.take());
-            *account = AccountMemory { claimed, role_id, ..AccountMemory::new() };
-        }
-    }
-    for (_, account) in memory.accounts.iter_mut().filter(|(id, _)| !targets.contains(*id)) {
-        (account.state, account.reason, account.message) = (AccountState::Removed, Reason::NoLongerTarget, None);
-        account.failing = None;
-    }
-}
-
-/// Asks for the visits that are due by a change, or that nobody asked for yet.
-fn request_visits(
-    context: &Context,
-    resource: &Owner,
-    object: &PortAwsIntegration,
-    access: &PortAwsAccess,
-    targets: &BTreeSet<AccountId>,
-) {
-    let now_asked = Asked::of(object);
-    let mut wanted: Vec<(AccountId, Priority, Duration)> = Vec::new();
-    {
-        let mut resources = context.resources();
-        let Some(memory) = resources.get_mut(resource) else { return };
-        let former = memory.asked.replace(now_asked.clone());
-        let changed = former.as_ref().is_some_and(|former| *former != now_asked);
-        for id in targets {
-            let Some(account) = memory.accounts.get_mut(id) else { continue };
-            if !access.spec.allows_account(id.as_str()) {
-                account.state = AccountState::NotAllowed;
-                account.reason = Reason::NotAllowed;
-                account.failing = Some(crate::schedule::Disposition::Waiting);
-                account.delay = Duration::MAX;
-                account.visited = true;
-                account.answered.clone_from(&now_asked.requested_at);
-                account.message = Some(format!("PortAwsAccess {} does not cover this account", access.name_any()));
-                continue;
-            }
-            if account.state == AccountState::NotAllowed {
-                let (claimed, role_id) = (account.claimed, account.role_id.take());
-                *account = AccountMemory { claimed, role_id, ..AccountMemory::new() };
-            }
-            if changed {
-                account.start_afresh();
-                wanted.push((id.clone(), Priority::SpecChanged, Duration::ZERO));
-            } else if account.visited {
-                // Nothing else asks for an account that was refused for a time.
-                wanted.push((id.clone(), Priority::NotReady, Duration::ZERO));
-            } else {
-                wanted.push((
-                    id.clone(),
-                    first_priority(account, object, &now_asked),
-                    first_delay(account, object, &now_asked),
-                ));
-            }
-        }
-    }
-    let mut queue = context.queue();
-    queue.keep_only(resource, |id| targets.contains(id) && access.spec.allows_account(id.as_str()));
-    for (account, priority, delay) in wanted {
-        let key = WorkKey { resource: resource.clone(), account };
-        if priority == Priority::SpecChanged || !queue.contains(&key) {
-            queue.request(key, priority, context.clock.now() + delay);
-        }
-    }
-    drop(queue);
-    context.wake.notify_one();
-}
-
-/// Whether a former process left the account ready for what is asked now.
-fn was_settled(account: &AccountMemory, object: &PortAwsIntegration, asked: &Asked) -> bool {
-    account.state == AccountState::Ready
-        && account.generation == object.metadata.generation
-        && (asked.requested_at.is_none() || account.answered == asked.requested_at)
-}
-
-fn first_priority(account: &AccountMemory, object: &PortAwsIntegration, asked: &Asked) -> Priority {
-    if was_settled(account, object, asked) {
-        Priority::Poll
-    } else if account.claimed {
-        Priority::NotReady
-    } else {
-        Priority::NeverVisited
-    }
-}
-
-/// After a restart, accounts that were ready are looked at over the whole interval, not at once.
-fn first_delay(account: &AccountMemory, object: &PortAwsIntegration, asked: &Asked) -> Duration {
-    let spread = || Duration::from(object.spec.interval).mul_f64(crate::clock::jitter());
-    if was_settled(account, object, asked) { spread() } else { Duration::ZERO }
 }
 
 /// Writes the finalizer and the status, if either differs. Gives the wait if the status may not be

@@ -17,8 +17,18 @@ pub fn batch_size(mine: Timestamp, others: impl IntoIterator<Item = Timestamp>) 
 /// that size. `confirmed` is the value of the annotation. A limit of 0 means that none waits.
 #[must_use]
 pub fn waits_for_confirmation(size: usize, limit: usize, confirmed: Option<&str>) -> bool {
-    let confirmed = confirmed.and_then(|text| text.trim().parse::<usize>().ok()).unwrap_or_default();
-    limit > 0 && size > limit && confirmed < size
+    limit > 0 && size > limit && confirmed_number(confirmed) < size
+}
+
+/// Whether accounts that are no longer targets may be cleared: at most a tenth of all, or one, unless
+/// somebody has confirmed the number. `confirmed` is the value of the annotation.
+#[must_use]
+pub fn may_remove(total: usize, leaving: usize, confirmed: Option<&str>) -> bool {
+    leaving <= (total / 10).max(1) || confirmed_number(confirmed) >= leaving
+}
+
+fn confirmed_number(confirmed: Option<&str>) -> usize {
+    confirmed.and_then(|text| text.trim().parse().ok()).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -41,5 +51,15 @@ mod tests {
         assert!(waits_for_confirmation(11, 10, Some("yes")));
         assert!(!waits_for_confirmation(11, 10, Some("11")));
         assert!(!waits_for_confirmation(1000, 0, None));
+    }
+
+    #[test]
+    fn a_tenth_of_the_accounts_may_go_at_once_and_more_with_a_word() {
+        assert!(may_remove(1, 1, None));
+        assert!(may_remove(20, 2, None));
+        assert!(!may_remove(20, 3, None));
+        assert!(!may_remove(20, 3, Some("2")));
+        assert!(may_remove(20, 3, Some("3")));
+        assert!(may_remove(20, 0, None));
     }
 }

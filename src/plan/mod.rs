@@ -15,7 +15,7 @@ mod settle;
 mod usage;
 
 pub use action::{Action, Phase, Step};
-pub use bulk::{BATCH_WINDOW, batch_size, waits_for_confirmation};
+pub use bulk::{BATCH_WINDOW, batch_size, may_remove, waits_for_confirmation};
 pub use desired::{Claim, Desired, DesiredProvider, DesiredRole, Target};
 pub use limits::{Granted, Violation};
 pub use observed::{Observed, ObservedProvider, ObservedRole};
