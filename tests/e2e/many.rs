@@ -1,0 +1,173 @@
+//! Several accounts in one resource, each reached through a role there.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use testkit::{
+    Result,
+    aws::{Call, Fault},
+    fixture::{Scenario, condition, unused_account},
+};
+
+use crate::OPERATOR;
+
+const ROLE: &str = "PortIntegrationRole-aws-prod";
+
+/// A scenario whose operator is in an account of its own, and assumes `PortAwsOperator` elsewhere.
+async fn scenario(name: &str) -> Result<Scenario> {
+    let edit = |spec: &mut Value| {
+        spec["accounts"] = json!(["*"]);
+        spec["assumeRole"] = json!({"roleName": "PortAwsOperator", "externalId": "example-external-id"});
+    };
+    Scenario::builder(name, OPERATOR).access(edit).start().await
+}
+
+fn accounts(count: usize) -> Vec<String> {
+    let mut accounts: Vec<String> = (0..count).map(|_| unused_account()).collect();
+    accounts.sort();
+    accounts
+}
+
+async fn calls_in(it: &Scenario, account: &str, seq: u64, action: &str) -> Result<Vec<Call>> {
+    let calls = it.world().backend().calls(account, seq).await?;
+    Ok(calls.into_iter().filter(|call| call.action == action && call.is_by_operator()).collect())
+}
+
+fn entry<'a>(object: &'a Value, account: &str) -> &'a Value {
+    let entries = object["status"]["accounts"].as_array().into_iter().flatten();
+    entries.into_iter().find(|entry| entry["id"] == account).unwrap_or(&Value::Null)
+}
+
+#[tokio::test]
+async fn the_role_is_made_in_every_account_through_a_session_of_its_own() -> Result<()> {
+    let it = scenario("many").await?;
+    let accounts = accounts(3);
+    let seq = it.seq().await?;
+    it.integration("aws-prod", |spec| spec["accounts"] = json!(accounts)).await?;
+    let object = it.ready("aws-prod").await?;
+    assert_eq!(object["status"]["accountCounts"], json!({"total": 3, "ready": 3, "failed": 0, "skipped": 0}));
+    let arns: Vec<String> = accounts.iter().map(|account| format!("arn:aws:iam::{account}:role/{ROLE}")).collect();
+    assert_eq!(object["status"]["roleArns"], json!(arns));
+
+    // STS answers for the caller's own account, so the record has these calls there.
+    let assumed = calls_in(&it, it.account(), seq, "AssumeRole").await?;
+    assert_eq!(assumed.len(), 3);
+    let roles: BTreeSet<&str> = assumed.iter().filter_map(|call| call.param("RoleArn")).collect();
+    for (account, arn) in accounts.iter().zip(&arns) {
+        let state = it.world().backend().state(account).await?;
+        let role = state.role(ROLE).expect("the role");
+        let provider = state.provider().expect("the provider");
+        assert_eq!(role.arn, *arn);
+        assert_eq!(role.trust_policy["Statement"][0]["Principal"]["Federated"], provider.arn);
+        assert!(roles.contains(format!("arn:aws:iam::{account}:role/PortAwsOperator").as_str()), "{roles:?}");
+    }
+    for call in &assumed {
+        assert_eq!(call.param("ExternalId"), Some("example-external-id"));
+        assert_eq!(call.param("DurationSeconds"), Some("3600"));
+        let session = call.param("RoleSessionName").unwrap_or_default();
+        assert!(session.starts_with("paio-") && session.ends_with(".aws-prod"), "{session}");
+        let policy: Value = serde_json::from_str(call.param("Policy").unwrap_or_default()).expect("a session policy");
+        let account = call.param("RoleArn").and_then(|arn| arn.split(':').nth(4)).unwrap_or_default().to_owned();
+        assert!(policy.to_string().contains(&format!("arn:aws:iam::{account}:role/{ROLE}")), "{policy}");
+    }
+
+    // The sessions last: a second look at every account assumes no role again.
+    let seq = it.seq().await?;
+    it.request_check("aws-prod").await?;
+    assert_eq!(calls_in(&it, it.account(), seq, "AssumeRole").await?, vec![]);
+    it.delete("aws-prod").await?;
+    it.gone("aws-prod").await?;
+    for account in &accounts {
+        assert!(it.world().backend().state(account).await?.role(ROLE).is_none());
+    }
+    it.finish().await
+}
+
+#[tokio::test]
+async fn one_account_that_is_denied_keeps_no_other_from_being_ready() -> Result<()> {
+    let it = scenario("denied").await?;
+    let accounts = accounts(3);
+    let denied = &accounts[1];
+    it.world().backend().fault(Fault::access_denied().account(denied).action("CreateRole")).await?;
+    it.integration("aws-prod", |spec| spec["accounts"] = json!(accounts)).await?;
+    let object = it
+        .until("aws-prod", "two are ready and one is denied", |it| {
+            it["status"]["accountCounts"]["ready"] == 2 && it["status"]["accountCounts"]["failed"] == 1
+        })
+        .await?;
+    assert_eq!(entry(&object, denied)["state"], "Denied");
+    assert_eq!(entry(&object, denied)["reason"], "AccessDenied");
+    let ready = condition(&object, "Ready");
+    assert_eq!(ready["status"], "False");
+    let message = ready["message"].as_str().unwrap_or_default();
+    assert!(message.contains(denied) && message.contains("CreateRole"), "{message}");
+
+    it.world().backend().clear_faults(denied).await?;
+    it.request_check("aws-prod").await?;
+    it.ready("aws-prod").await?;
+    it.finish().await
+}
+
+#[tokio::test]
+async fn a_role_that_cannot_be_assumed_is_named_with_what_to_check() -> Result<()> {
+    let it = scenario("unassumable").await?;
+    let account = unused_account();
+    it.fault(Fault::access_denied().action("AssumeRole")).await?;
+    it.integration("aws-prod", |spec| spec["accounts"] = json!([account])).await?;
+    let object = it.until("aws-prod", "it is denied", |it| entry(it, &account)["state"] == "Denied").await?;
+    let message = entry(&object, &account)["message"].as_str().unwrap_or_default();
+    assert!(message.contains("PortAwsOperator") && message.contains("external ID"), "{message}");
+    // Nothing was written, so nothing has to be cleaned up.
+    assert!(object["metadata"]["finalizers"].is_null());
+    it.delete("aws-prod").await?;
+    it.gone("aws-prod").await?;
+    it.finish().await
+}
+
+#[tokio::test]
+async fn an_account_that_leaves_the_list_is_left_alone_unless_the_policy_says_otherwise() -> Result<()> {
+    let it = scenario("leaving").await?;
+    let accounts = accounts(3);
+    it.integration("aws-prod", |spec| spec["accounts"] = json!(accounts)).await?;
+    it.ready("aws-prod").await?;
+
+    it.patch_spec("aws-prod", json!({"accounts": accounts[1..]})).await?;
+    let object = it.ready("aws-prod").await?;
+    assert_eq!(entry(&object, &accounts[0])["state"], "Removed");
+    assert_eq!(object["status"]["accountCounts"]["total"], 2);
+    assert!(it.world().backend().state(&accounts[0]).await?.role(ROLE).is_some());
+
+    it.patch_spec("aws-prod", json!({"accountRemovalPolicy": "Delete"})).await?;
+    it.until("aws-prod", "the account is gone from status", |it| entry(it, &accounts[0]).is_null()).await?;
+    assert!(it.world().backend().state(&accounts[0]).await?.role(ROLE).is_none());
+    assert!(it.world().backend().state(&accounts[1]).await?.role(ROLE).is_some());
+    it.finish().await
+}
+
+#[tokio::test]
+async fn many_accounts_that_leave_at_once_wait_for_a_word() -> Result<()> {
+    let it = scenario("bulk").await?;
+    let accounts = accounts(4);
+    it.integration("aws-prod", |spec| {
+        spec["accounts"] = json!(accounts);
+        spec["accountRemovalPolicy"] = "Delete".into();
+    })
+    .await?;
+    it.ready("aws-prod").await?;
+    it.patch_spec("aws-prod", json!({"accounts": accounts[3..]})).await?;
+    let object = it.ready("aws-prod").await?;
+    assert_eq!(entry(&object, &accounts[0])["reason"], "ManyRemovals");
+    for account in &accounts {
+        assert!(it.world().backend().state(account).await?.role(ROLE).is_some());
+    }
+    it.annotate("aws-prod", "integrations.port.io/confirm-removal", "3").await?;
+    it.until("aws-prod", "they are cleared", |it| {
+        it["status"]["accounts"].as_array().is_some_and(|all| all.len() == 1)
+    })
+    .await?;
+    for account in &accounts[..3] {
+        assert!(it.world().backend().state(account).await?.role(ROLE).is_none());
+    }
+    assert!(it.world().backend().state(&accounts[3]).await?.role(ROLE).is_some());
+    it.finish().await
+}
