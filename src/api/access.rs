@@ -45,6 +45,13 @@ pub struct PortAwsAccessSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub assume_role: Option<AssumeRole>,
 
+    /// Former installations of the operator whose roles and providers are to become this one's, as
+    /// after a move to another cluster. A role becomes its resource's if namespace and name are the
+    /// same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    pub take_over: Vec<TakeOver>,
+
     /// What an integration may ask for. Everything is compared exactly.
     pub limits: Limits,
 }
@@ -62,6 +69,15 @@ pub struct AssumeRole {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 2, max = 1224), regex(pattern = r"^[A-Za-z0-9_+=,.@:/-]+$"))]
     pub external_id: Option<String>,
+}
+
+/// A former installation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TakeOver {
+    /// Its cluster id, as the tag port-aws-operator/cluster has it.
+    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z0-9_.:/=+@-]+$"))]
+    pub cluster_id: String,
 }
 
 /// Namespaces by name or by label.

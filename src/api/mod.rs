@@ -10,7 +10,7 @@ mod integration;
 mod reason;
 mod status;
 
-pub use access::{AdoptionLimit, AllowedNamespaces, AssumeRole, Limits, PortAwsAccess, PortAwsAccessSpec};
+pub use access::{AdoptionLimit, AllowedNamespaces, AssumeRole, Limits, PortAwsAccess, PortAwsAccessSpec, TakeOver};
 pub(crate) use conditions::cut;
 pub use conditions::{ConditionStatus, ConditionType, Conditions};
 pub use integration::{

@@ -88,6 +88,8 @@ pub enum Reason {
     RoleCreated,
     /// The role was taken over.
     RoleAdopted,
+    /// The role of a former installation was taken over.
+    RoleTakenOver,
     /// Drift was corrected.
     DriftCorrected,
     /// The role was deleted.

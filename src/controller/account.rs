@@ -38,7 +38,7 @@ impl Context {
             Ok(caller) => caller.partition,
             Err(error) => return Ok(Report::failed(unreachable(key, &error))),
         };
-        let desired = match Desired::build(granted, &key.account, partition, &self.claim(&key.resource)) {
+        let desired = match Desired::build(granted, &key.account, partition, &self.claim(&key.resource, &access)) {
             Ok(desired) => desired,
             Err(error) => return Ok(Report::failed(Failure::invalid(&error.to_string()))),
         };
@@ -216,6 +216,7 @@ fn is_state(reason: Reason) -> bool {
             | Reason::ClientIdAdded
             | Reason::RoleCreated
             | Reason::RoleAdopted
+            | Reason::RoleTakenOver
             | Reason::DriftCorrected
             | Reason::RoleDeleted
             | Reason::ProviderDeleted

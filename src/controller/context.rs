@@ -144,8 +144,11 @@ impl Context {
         self.namespaces.get(&ObjectRef::new(name)).map(|found| found.labels().clone()).unwrap_or_default()
     }
 
-    pub(super) fn claim(&self, resource: &Owner) -> Claim {
-        Claim { cluster: self.cluster.clone(), owner: resource.clone() }
+    /// By what a resource knows its own, its access's former installations included. One that is no
+    /// cluster id is left out: it can be no tag of ours.
+    pub(super) fn claim(&self, resource: &Owner, access: &PortAwsAccess) -> Claim {
+        let former = access.spec.take_over.iter().filter_map(|former| former.cluster_id.parse().ok()).collect();
+        Claim { cluster: self.cluster.clone(), former, owner: resource.clone() }
     }
 
     /// Whether another live resource has an account as a target, with the same issuer.

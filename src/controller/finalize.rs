@@ -24,7 +24,8 @@ use crate::{
     clock::jitter,
     domain::{AccountId, Owner},
     plan::{
-        Action, BATCH_WINDOW, ProviderFate, Target, batch_size, plan_removal, provider_fate, waits_for_confirmation,
+        Action, BATCH_WINDOW, Claim, ProviderFate, Target, batch_size, plan_removal, provider_fate,
+        waits_for_confirmation,
     },
     schedule::{Disposition, Priority, WorkKey},
 };
@@ -256,7 +257,8 @@ impl Context {
             (false, false) => DeletionPolicy::Delete,
         };
         let known = snapshot.account.role_id.as_deref();
-        let plan = plan_removal(role.as_ref(), &self.claim(&key.resource), known, policy);
+        let claim = self.claim(&key.resource, &access);
+        let plan = plan_removal(role.as_ref(), &claim, known, policy);
         if let Some(problem) = plan.blocked {
             return Ok(Some(Failure::from(&problem)));
         }
@@ -265,7 +267,7 @@ impl Context {
                 return Ok(Some(failure));
             }
         }
-        if lets_go { Ok(None) } else { self.clear_provider(snapshot, &api, &target).await }
+        if lets_go { Ok(None) } else { self.clear_provider(snapshot, &api, &target, &claim).await }
     }
 
     async fn clear_provider(
@@ -273,6 +275,7 @@ impl Context {
         snapshot: &Snapshot,
         api: &AccountApi,
         target: &Target,
+        claim: &Claim,
     ) -> Result<Option<Failure>, Superseded> {
         let policy = snapshot.object.spec.oidc_provider.deletion_policy;
         if policy == ProviderDeletionPolicy::Retain {
@@ -284,7 +287,7 @@ impl Context {
         };
         let (resource, account) = (&snapshot.key.resource, &snapshot.key.account);
         let needed = self.provider_needed_by_others(resource, account, target.issuer.as_str());
-        let why = match provider_fate(provider.as_ref(), &self.claim(resource), policy, needed) {
+        let why = match provider_fate(provider.as_ref(), claim, policy, needed) {
             ProviderFate::Stays if provider.is_none() => return Ok(None),
             ProviderFate::Stays => "the operator did not make it, or it is held".to_owned(),
             ProviderFate::NeededHere => "another PortAwsIntegration needs it".to_owned(),

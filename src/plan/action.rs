@@ -55,8 +55,10 @@ pub enum Action {
     TagRole {
         /// The tags to set.
         tags: Tags,
-        /// Whether this takes the role over.
+        /// Whether this takes over a role that was nobody's.
         adopts: bool,
+        /// The former installation whose role becomes ours.
+        former: Option<String>,
     },
     /// `UntagRole`.
     UntagRole {
@@ -137,6 +139,7 @@ impl Action {
             Self::DeleteProvider => Reason::ProviderDeleted,
             Self::CreateRole(_) => Reason::RoleCreated,
             Self::TagRole { adopts: true, .. } => Reason::RoleAdopted,
+            Self::TagRole { former: Some(_), .. } => Reason::RoleTakenOver,
             Self::UntagRole { .. } => Reason::RoleReleased,
             Self::DeleteRole => Reason::RoleDeleted,
             _ => Reason::DriftCorrected,
@@ -167,6 +170,9 @@ impl fmt::Display for Action {
             Self::DeleteProvider => f.write_str("delete the OIDC provider"),
             Self::CreateRole(role) => write!(f, "create role {}", role.name),
             Self::TagRole { adopts: true, .. } => f.write_str("take the role over by tagging it"),
+            Self::TagRole { former: Some(former), .. } => {
+                write!(f, "take the role over from the installation {former}")
+            }
             Self::TagRole { tags, .. } => {
                 write!(f, "set role tags {}", tags.keys().map(String::as_str).collect::<Vec<_>>().join(", "))
             }

@@ -16,8 +16,18 @@ use crate::{
 pub struct Claim {
     /// The installation.
     pub cluster: ClusterId,
+    /// Former installations whose objects are to become ours.
+    pub former: BTreeSet<ClusterId>,
     /// The resource.
     pub owner: Owner,
+}
+
+impl Claim {
+    /// Whether the value of a cluster tag is this installation, or one that it takes over.
+    #[must_use]
+    pub fn covers(&self, cluster: &str) -> bool {
+        cluster == self.cluster.as_str() || self.former.iter().any(|former| former.as_str() == cluster)
+    }
 }
 
 /// Names of the two AWS objects in one account: all that a read or a removal needs.

@@ -43,7 +43,7 @@ pub fn ownership(role: &ObservedRole, claim: &Claim, known_role_id: Option<&str>
     let cluster = role.tags.get(tags::CLUSTER);
     let owner = role.tags.get(tags::OWNER);
     match (cluster, owner) {
-        (Some(cluster), _) if cluster != claim.cluster.as_str() => Ownership::OtherInstallation(cluster.clone()),
+        (Some(cluster), _) if !claim.covers(cluster) => Ownership::OtherInstallation(cluster.clone()),
         (_, Some(owner)) if *owner != claim.owner.to_string() => Ownership::OtherResource(owner.clone()),
         (Some(_), Some(_)) => {
             let created = role.tags.get(tags::ORIGIN).is_some_and(|origin| origin == tags::ORIGIN_CREATED);

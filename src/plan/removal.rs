@@ -91,7 +91,7 @@ pub fn provider_fate(
 ) -> ProviderFate {
     let ours = provider.is_some_and(|provider| {
         let tag = |key| provider.tags.get(key).map(String::as_str);
-        tag(tags::CLUSTER) == Some(claim.cluster.as_str())
+        tag(tags::CLUSTER).is_some_and(|cluster| claim.covers(cluster))
             && tag(tags::ORIGIN) == Some(tags::ORIGIN_CREATED)
             && tag(tags::HOLD).is_none()
     });

@@ -91,7 +91,9 @@ fn tag(desired: &DesiredRole, role: &ObservedRole, origin: Origin, plan: &mut Pl
     }
     let claims = tags::CLAIM.iter().any(|key| differing.contains_key(*key));
     let adopts = origin == Origin::Adopted && !role.tags.contains_key(tags::CLUSTER);
-    step(plan, if claims { Phase::Claim } else { Phase::Settle }, Action::TagRole { tags: differing, adopts });
+    let former = role.tags.get(tags::CLUSTER).filter(|_| differing.contains_key(tags::CLUSTER)).cloned();
+    let phase = if claims { Phase::Claim } else { Phase::Settle };
+    step(plan, phase, Action::TagRole { tags: differing, adopts, former });
 }
 
 fn boundary(desired: &DesiredRole, role: &ObservedRole, plan: &mut Plan) {

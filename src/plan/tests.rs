@@ -24,7 +24,7 @@ const ROLE_ID: &str = "AROAEXAMPLE";
 
 fn claim() -> Claim {
     let owner = Owner { namespace: "ns".into(), name: "name".into() };
-    Claim { cluster: "here".parse().unwrap(), owner }
+    Claim { cluster: "here".parse().unwrap(), former: BTreeSet::from(["before".parse().unwrap()]), owner }
 }
 
 fn spec(change: impl FnOnce(&mut serde_json::Value)) -> PortAwsIntegrationSpec {
@@ -106,7 +106,12 @@ fn any_tags() -> impl Strategy<Value = Tags> {
         ("team", "b"),
     ];
     let some = subsequence(all.clone(), 0..=7);
-    let other = prop_oneof![Just(None), Just(Some((tags::CLUSTER, "there"))), Just(Some((tags::OWNER, "ns.other")))];
+    let other = prop_oneof![
+        Just(None),
+        Just(Some((tags::CLUSTER, "there"))),
+        Just(Some((tags::CLUSTER, "before"))),
+        Just(Some((tags::OWNER, "ns.other")))
+    ];
     let full = Just(all[..4].to_vec());
     (prop_oneof![full, some], other).prop_map(|(base, other)| {
         base.into_iter().chain(other).map(|(key, value)| (key.to_owned(), value.to_owned())).collect()

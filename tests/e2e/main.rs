@@ -7,6 +7,7 @@
 
 mod create;
 mod many;
+mod succession;
 
 use testkit::{Result, fixture::Scenario};
 
