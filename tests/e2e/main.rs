@@ -6,6 +6,8 @@
 #![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used)]
 
 mod create;
+mod faults;
+mod shared;
 
 use testkit::{Result, fixture::Scenario};
 
