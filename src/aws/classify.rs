@@ -66,6 +66,12 @@ impl AwsError {
             SdkError::ResponseError(_) => Fault::Unreadable,
             SdkError::DispatchFailure(failure) if failure.is_timeout() => Fault::Timeout,
             SdkError::DispatchFailure(failure) if failure.is_io() => Fault::Connection,
+            // A connection that breaks under a request is "other" with a kind; no credentials, without.
+            SdkError::DispatchFailure(failure)
+                if failure.as_connector_error().is_some_and(|error| error.as_other().is_some()) =>
+            {
+                Fault::Connection
+            }
             SdkError::DispatchFailure(_) | SdkError::ConstructionFailure(_) => Fault::NoCredentials,
             _ => Fault::Connection,
         };
@@ -186,5 +192,21 @@ mod tests {
         }
         assert_eq!(classify("GetRole", Fault::NoCredentials), (Reason::CredentialsUnavailable, Waiting));
         assert_eq!(classify("GetRole", Fault::Timeout), (Reason::Unreachable, Transient));
+    }
+
+    #[test]
+    fn a_broken_connection_is_told_from_missing_credentials() {
+        use aws_sdk_iam::operation::get_role::GetRoleError;
+        use aws_smithy_runtime_api::client::result::ConnectorError;
+        use aws_smithy_types::retry::ErrorKind;
+        for (error, reason) in [
+            (ConnectorError::io("reset".into()), Reason::Unreachable),
+            (ConnectorError::timeout("slow".into()), Reason::Unreachable),
+            (ConnectorError::other("cut".into(), Some(ErrorKind::TransientError)), Reason::Unreachable),
+            (ConnectorError::other("no identity".into(), None), Reason::CredentialsUnavailable),
+        ] {
+            let error = SdkError::<GetRoleError, _>::dispatch_failure(error);
+            assert_eq!(AwsError::new("GetRole", &error).reason, reason, "{error:?}");
+        }
     }
 }

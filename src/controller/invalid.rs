@@ -46,7 +46,7 @@ pub(super) async fn reconcile(found: &InvalidObject, context: &Context) -> Resul
     context.events.state(&stand_in, Severity::Warning, Reason::InvalidSpec, &note).await;
     write_conditions(context, found, &note).await?;
     let uid = metadata.uid.clone().unwrap_or_default();
-    let mut memory = ResourceMemory::new(&uid, None);
+    let mut memory = ResourceMemory::new(&uid, None, context.clock.now());
     memory.told_invalid = Some(found.error.clone());
     // A uid of its own, so that the object is remembered from its status once it can be read.
     memory.uid = format!("invalid-{uid}");

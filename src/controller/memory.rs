@@ -126,6 +126,8 @@ pub(super) struct Published {
 #[derive(Debug)]
 pub(super) struct ResourceMemory {
     pub(super) uid: String,
+    /// When this process first saw it.
+    pub(super) since: Duration,
     pub(super) accounts: BTreeMap<AccountId, AccountMemory>,
     /// Accounts whose claim is in the stored status, with the finalizer on the object.
     pub(super) durable: BTreeSet<AccountId>,
@@ -174,7 +176,7 @@ const CLAIMS_GAP: Duration = Duration::from_millis(250);
 const FEW_ACCOUNTS: usize = 10;
 
 impl ResourceMemory {
-    pub(super) fn new(uid: &str, status: Option<&PortAwsIntegrationStatus>) -> Self {
+    pub(super) fn new(uid: &str, status: Option<&PortAwsIntegrationStatus>, now: Duration) -> Self {
         let mut accounts = BTreeMap::new();
         for entry in status.iter().flat_map(|status| &status.accounts) {
             if let (Ok(id), Some(status)) = (entry.id.parse::<AccountId>(), status) {
@@ -183,6 +185,7 @@ impl ResourceMemory {
         }
         Self {
             uid: uid.to_owned(),
+            since: now,
             accounts,
             durable: BTreeSet::new(),
             published: None,

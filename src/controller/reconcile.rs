@@ -6,9 +6,10 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use kube::{Resource, ResourceExt, runtime::controller::Action};
 
 use super::{
+    PASS_TIMEOUT,
     context::{Access, Context, Guarded, describe, owner_of},
     finalize, invalid,
-    memory::{Published, ResourceMemory},
+    memory::{AccountMemory, Part, Published, ResourceMemory},
     status::{Input, View},
     store::{self, StoreError},
     visits::{mark_targets, request_visits},
@@ -58,7 +59,7 @@ fn remember(context: &Context, resource: &Owner, object: &PortAwsIntegration) {
     let mut resources = context.resources();
     if resources.get(resource).is_none_or(|memory| memory.uid != uid) {
         context.queue().keep_only(resource, |_| false);
-        resources.insert(resource.clone(), ResourceMemory::new(&uid, object.status.as_ref()));
+        resources.insert(resource.clone(), ResourceMemory::new(&uid, object.status.as_ref(), context.clock.now()));
     }
 }
 
@@ -188,7 +189,10 @@ fn compute(
         memory.accounts.iter().filter(|(_, account)| account.claimed).map(|(id, _)| id.clone()).collect();
     let undurable = claims.iter().any(|id| !memory.durable.contains(id));
     let inherited = former.observed_generation == object.metadata.generation && memory.published.is_none();
-    let unvisited = targets.iter().any(|id| memory.accounts.get(id).is_some_and(|account| !account.visited));
+    // What a former process wrote of an account that was not ready is not known here until a visit.
+    let untold = |account: &AccountMemory| !account.visited && account.provider == Part::Unknown;
+    let unvisited = targets.iter().any(|id| memory.accounts.get(id).is_some_and(untold))
+        && context.clock.now().saturating_sub(memory.since) < PASS_TIMEOUT;
     let claims_stored =
         claims.iter().all(|id| former.accounts.iter().any(|entry| entry.claimed && entry.id == id.as_str()));
     if view == View::Active && inherited && unvisited && claims_stored && former.accounts.len() == memory.accounts.len()

@@ -13,6 +13,8 @@ use crate::{
 /// How long IAM may say that a role exists and not show it, before that counts as a name that is
 /// taken, by another case or path.
 const HIDDEN_PATIENCE: Duration = Duration::from_secs(120);
+/// How soon an account that is not ready is looked at again while a write of ours is not visible.
+const UNSETTLED_RETRY: Duration = Duration::from_secs(5);
 /// A missing policy may be about to appear; after this many tries somebody has to look.
 const NOT_FOUND_PATIENCE: u32 = 6;
 
@@ -138,9 +140,13 @@ impl Report {
     ) -> Duration {
         account.visited = true;
         account.pending.clone_from(&self.pending);
-        if self.account.is_none() {
+        // A reading that does not show what we made says nothing new of it.
+        let unsettled = self.unsettled.is_some() && self.failure().is_none();
+        if self.account.is_none() && (self.used.is_some() || !unsettled) {
             account.role_id.clone_from(&self.role_id);
             account.used = self.used;
+        }
+        if self.account.is_none() && !unsettled {
             account.provider = part(self.provider.as_ref());
             account.role = part(self.role.as_ref().or(self.provider.as_ref()));
         }
@@ -167,6 +173,7 @@ impl Report {
         if self.unsettled.is_some() && account.state != AccountState::Ready {
             (account.state, account.reason) = (AccountState::Pending, Reason::NotSettled);
             account.message = None;
+            account.delay = account.delay.min(UNSETTLED_RETRY);
             return account.delay;
         }
         if !self.pending.is_empty() {

@@ -6,7 +6,9 @@
 #![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used)]
 
 mod create;
+mod faults;
 mod many;
+mod shared;
 mod succession;
 
 use testkit::{Result, fixture::Scenario};

@@ -145,9 +145,11 @@ fn check_summary(object: &Value, broken: &mut Vec<String>) {
         }
         return;
     }
-    // A deletion and a suspended resource may rest without either.
+    // A deletion and a suspended resource may rest without either. A status of another generation
+    // speaks of another spec, as right after the end of a suspension.
     let at_rest = !object["metadata"]["deletionTimestamp"].is_null() || object["spec"]["suspend"] == true;
-    if !at_rest && !reconciling && !stalled {
+    let outdated = object["status"]["observedGeneration"] != object["metadata"]["generation"];
+    if !at_rest && !outdated && !reconciling && !stalled {
         broken.push("not Ready, and neither Reconciling nor Stalled".to_owned());
     }
 }
