@@ -10,6 +10,7 @@ fn main() -> ExitCode {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let result = match Cli::parse().command {
         Command::Run(args) => args.run(),
+        Command::RoleArns(args) => args.run(),
         Command::Crds(args) => args.run(),
     };
     match result {

@@ -1,9 +1,11 @@
 //! The command line.
 
 mod crds;
+mod role_arns;
 mod run;
 
 pub use crds::CrdsArgs;
+pub use role_arns::RoleArnsArgs;
 pub use run::RunArgs;
 
 /// Connects AWS accounts to Port from Kubernetes.
@@ -20,6 +22,8 @@ pub struct Cli {
 pub enum Command {
     /// Watch the cluster and keep AWS as its `PortAwsIntegration` resources say
     Run(RunArgs),
+    /// Print the ARNs of the roles that are ready, for the field accountRoleArns of Port
+    RoleArns(RoleArnsArgs),
     /// Print the `CustomResourceDefinitions` as YAML
     Crds(CrdsArgs),
 }

@@ -71,6 +71,16 @@ async fn the_role_is_made_in_every_account_through_a_session_of_its_own() -> Res
         assert!(policy.to_string().contains(&format!("arn:aws:iam::{account}:role/{ROLE}")), "{policy}");
     }
 
+    let (kubeconfig, namespace) = (it.world().plane().admin_kubeconfig(), it.namespace().to_owned());
+    let printed = tokio::task::spawn_blocking(move || {
+        let mut command = std::process::Command::new(OPERATOR);
+        command.args(["role-arns", "aws-prod", "--namespace", &namespace, "--output", "json"]);
+        command.env("KUBECONFIG", kubeconfig).output()
+    });
+    let printed = printed.await.expect("the command runs").expect("the command runs");
+    let printed: Value = serde_json::from_slice(&printed.stdout).expect("a JSON list");
+    assert_eq!(printed, json!(arns));
+
     // The sessions last: a second look at every account assumes no role again.
     let seq = it.seq().await?;
     it.request_check("aws-prod").await?;
