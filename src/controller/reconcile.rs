@@ -158,7 +158,7 @@ async fn publish(
         let written = store::write_status(&context.client, object, &status).await?;
         let mut resources = context.resources();
         if let Some(memory) = resources.get_mut(resource) {
-            let _ = memory.pace.take(now);
+            memory.pace.spend(now);
             memory.written_at = Some(now);
             let resource_version = written.metadata.resource_version.unwrap_or_default();
             memory.published = Some(Published { status, resource_version });

@@ -27,6 +27,13 @@ impl TokenBucket {
         if self.tokens >= 0.0 { Duration::ZERO } else { Duration::from_secs_f64(-self.tokens / self.per_second) }
     }
 
+    /// Takes a token if one is there. What goes ahead without one does not hold up what comes after it.
+    pub fn spend(&mut self, now: Duration) {
+        if self.wait(now).is_zero() {
+            let _ = self.take(now);
+        }
+    }
+
     /// How long until a token is there; none is taken.
     #[must_use]
     pub fn wait(&self, now: Duration) -> Duration {
@@ -45,6 +52,8 @@ mod tests {
         let waits: Vec<u128> = (0..4).map(|_| bucket.take(now).as_millis()).collect();
         assert_eq!(waits, [0, 0, 250, 500]);
         assert_eq!(bucket.wait(now + Duration::from_millis(750)).as_millis(), 0);
+        bucket.spend(now);
+        assert_eq!(bucket.wait(now).as_millis(), 750, "nothing was lent");
         let mut later = bucket.clone();
         assert_eq!(later.take(now + Duration::from_secs(100)).as_millis(), 0);
     }
