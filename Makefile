@@ -8,7 +8,9 @@ CARGO := cargo
 # End-to-end tests mostly wait for the operator, so more of them run than there are cores.
 E2E_THREADS ?= 6
 # What a test or the demo needs to find; each script prints where it is, and makes it once.
-PARTS = export TESTKIT_TOOLS="$$(hack/build-tools.sh)" TESTKIT_AWS_PYTHON="$$(hack/aws-backend-env.sh)"
+# (Assigned before they are exported: 'export' would hide that a script failed.)
+PARTS = TESTKIT_TOOLS="$$(hack/build-tools.sh)"; TESTKIT_AWS_PYTHON="$$(hack/aws-backend-env.sh)"; \
+	export TESTKIT_TOOLS TESTKIT_AWS_PYTHON
 
 .PHONY: help
 help: ## List the targets
