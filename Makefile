@@ -28,7 +28,7 @@ build: prerequisites ## Build the operator
 demo: prerequisites ## Show one account going to Ready, drifting and healing (KEEP=1 leaves it running)
 	@echo "Building the operator and the demo (some minutes the first time) ..."
 	@$(CARGO) build --locked --workspace --bins
-	@$(PARTS); exec target/debug/demo $(if $(KEEP),--keep)
+	@$(PARTS); exec "$${CARGO_TARGET_DIR:-target}/debug/demo" $(if $(filter-out 0 no false,$(KEEP)),--keep)
 
 .PHONY: test
 test: prerequisites test-unit test-backend test-e2e ## Run every test
