@@ -37,8 +37,8 @@ fn describe_provider(provider: &OidcProvider) -> Vec<String> {
 /// One role.
 pub(crate) fn describe_role(role: &Role) -> Result<String> {
     let mut lines = vec![format!("  role {}", role.name), field("ID", &role.id), field("ARN", &role.arn)];
-    lines.extend(column("policies", role.attached_policies.iter().cloned()));
-    lines.extend(column("inline policies", role.inline_policies.keys().cloned()));
+    lines.extend(role.attached_policies.iter().map(|arn| field("policy", arn)));
+    lines.extend(role.inline_policies.keys().map(|name| field("inline policy", name)));
     lines.extend(tags(&role.tags));
     lines.extend(column("trust policy", json_lines(&role.trust_policy)?));
     Ok(lines.join("\n"))
@@ -85,8 +85,8 @@ mod tests {
             "role R",
             "ID              AROA1",
             "ARN             arn:R",
-            "policies        p1",
-            "p2",
+            "policy          p1",
+            "policy          p2",
             "tags            k = v",
             "trust policy    {",
             "\"a\": 1",

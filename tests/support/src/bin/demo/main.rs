@@ -2,6 +2,7 @@
 //! Kubernetes API server and an AWS backend of this machine. What it claims it has looked up.
 
 mod account;
+mod diff;
 mod keep;
 mod screen;
 mod stage;

@@ -5,13 +5,16 @@ use std::io::{IsTerminal, Stdout, Write, stdout};
 
 use testkit::{Error, Result};
 
+use crate::diff::{Line, diff};
+
 /// Text is broken into lines of at most this many characters; what programs print is not.
 const WIDTH: usize = 96;
 
 const TITLE: &str = "1;36";
 const COMMAND: &str = "1";
 const VERIFIED: &str = "32";
-const CHANGED: &str = "33";
+const GONE: &str = "31";
+const NEW: &str = "32";
 
 /// Standard output.
 #[derive(Debug)]
@@ -59,16 +62,13 @@ impl Screen {
         self.paragraph("  ok: ", text, Some(VERIFIED))
     }
 
-    /// A text whose lines are marked if they were not part of the former one.
+    /// What a program printed, with what has come and gone since the former time.
     pub(crate) fn changes(&self, former: &str, text: &str) -> Result<()> {
-        for line in text.lines() {
-            if former.lines().any(|old| old == line) {
-                self.output(line)?;
-            } else {
-                self.print(&format!("  {}\n", self.paint(CHANGED, &format!("! {line}"))))?;
-            }
-        }
-        Ok(())
+        diff(former, text).into_iter().try_for_each(|line| match line {
+            Line::Same(line) => self.output(line),
+            Line::Gone(line) => self.print(&format!("{}\n", self.paint(GONE, &format!("  - {line}")))),
+            Line::New(line) => self.print(&format!("{}\n", self.paint(NEW, &format!("  + {line}")))),
+        })
     }
 
     fn paragraph(&self, mark: &str, text: &str, colour: Option<&str>) -> Result<()> {

@@ -150,7 +150,8 @@ pub(crate) async fn attack(stage: &Stage, before: &AccountState) -> Result<Accou
     stage.screen.say(&format!(
         "Somebody with access to the account attaches AdministratorAccess to the role, and rewrites \
          its trust policy so that a strange account can assume it ({STRANGER}). That account could now \
-         do anything in yours, and Port is locked out. This is the role now:",
+         do anything in yours, and Port is locked out. This is the role now; + and - \
+         show what differs from step 5:",
     ))?;
     let iam = stage.backend.iam(ACCOUNT).await?;
     let attach = iam.attach_role_policy().role_name(ROLE).policy_arn(ADMINISTRATOR).send().await;
@@ -165,7 +166,7 @@ pub(crate) async fn attack(stage: &Stage, before: &AccountState) -> Result<Accou
     let broken = role.trust_policy == trust && role.attached_policies.iter().eq([ADMINISTRATOR, READ_ONLY]);
     ensure(broken, "the role is broken", || format!("{role:?}"))?;
     stage.screen.changes(&describe_role(the_role(before)?)?, &describe_role(role)?)?;
-    stage.screen.verified("the role is broken; the lines marked ! differ from step 5")?;
+    stage.screen.verified("the role is broken")?;
     Ok(found)
 }
 
@@ -186,10 +187,9 @@ pub(crate) async fn heal(stage: &Stage, before: &AccountState, attacked: &Accoun
     stage.kubectl(&["wait", "pai", NAME, "-n", NAMESPACE, &echo, "--timeout=30s"]).await?;
     let found = stage.account_until("the account to be healed", |found| found == before).await?;
     let role = the_role(&found)?;
+    stage.screen.say("This is the role now; + and - show what differs from step 6:")?;
     stage.screen.changes(&describe_role(the_role(attacked)?)?, &describe_role(role)?)?;
-    stage
-        .screen
-        .verified("all of the account is as it was before the attack; the lines marked ! differ from step 6")?;
+    stage.screen.verified("all of the account is as it was before the attack")?;
     let id = &role.id;
     // Part of the equality above; this is what the claim below rests on.
     ensure(the_role(before)?.id == *id, "the role is the same", || id.clone())?;
