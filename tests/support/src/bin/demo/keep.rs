@@ -48,7 +48,7 @@ pub(crate) async fn explain(stage: &Stage) -> Result<()> {
         format!("kubectl get events -n {NAMESPACE} --sort-by=.eventTime"),
         "kubectl explain portawsintegration.spec --recursive".to_owned(),
     ])?;
-    screen.say("Look at AWS, with the AWS CLI (2.13, 1.29 or newer); the last line needs curl alone:")?;
+    screen.say("Look at AWS, with the AWS CLI (2.13 or 1.29, or newer); the last line needs curl alone:")?;
     block(&[
         format!("aws iam get-role --role-name {ROLE}"),
         format!("aws iam list-attached-role-policies --role-name {ROLE}"),
