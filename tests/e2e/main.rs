@@ -5,7 +5,10 @@
 // A test fails by an assertion.
 #![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used)]
 
+mod adoption;
 mod create;
+mod drift;
+mod iam;
 
 use testkit::{Result, fixture::Scenario};
 
