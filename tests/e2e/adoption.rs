@@ -326,3 +326,22 @@ async fn a_role_of_another_installation_is_never_touched() -> Result<()> {
     assert_eq!(it.state().await?, before);
     end(it).await
 }
+
+#[tokio::test]
+async fn a_role_that_somebody_gives_to_another_resource_is_let_go() -> Result<()> {
+    let it = scenario("given").await?;
+    it.integration(NAME, |_| ()).await?;
+    it.ready(NAME).await?;
+    let somebody = Somebody::on(&it, ROLE).await?;
+    let owner = format!("{}.another", it.namespace());
+    somebody.does(&[Does::Tag("port-aws-operator/owner", &owner), Does::Attach(ADMIN)]).await?;
+    let (given, seq) = (it.state().await?, it.seq().await?);
+    let object = it.request_check(NAME).await?;
+    assert_eq!(entry(&object), ("Conflict", "OwnedByOther"));
+    assert_eq!(it.event(NAME, "OwnedByOther").await?.type_, "Warning");
+    it.delete(NAME).await?;
+    it.gone(NAME).await?;
+    assert_eq!(writes(&it, seq).await?, NOTHING);
+    assert_eq!(it.state().await?, given);
+    end(it).await
+}

@@ -73,15 +73,17 @@ async fn what_somebody_changes_on_a_role_is_set_right_in_place() -> Result<()> {
     assert_eq!(role(&before).permissions_boundary.as_deref(), Some(bound.as_str()));
     let settings = "updated the role: Description was changed instead of Wanted; \
         MaxSessionDuration was 3600 instead of 7200";
+    let session = "updated the role: MaxSessionDuration was 43200 instead of 7200";
     let tags = "set role tags port-aws-operator/origin, port:integration, team";
     let unbound = format!("set permissions boundary {bound} (was absent)");
     let rebound = format!("set permissions boundary {bound} (was {POWER})");
-    let cases: [(Vec<Does>, Vec<&str>, String); 6] = [
+    let cases: [(Vec<Does>, Vec<&str>, String); 7] = [
         (vec![Does::Detach(READ_ONLY)], vec!["AttachRolePolicy ReadOnlyAccess"], format!("attached {READ_ONLY}")),
         (vec![Does::Attach(ADMIN)], vec!["DetachRolePolicy AdministratorAccess"], format!("detached {ADMIN}")),
         (vec![Does::Unbound], vec!["PutRolePermissionsBoundary Bound"], unbound),
         (vec![Does::Bound(POWER)], vec!["PutRolePermissionsBoundary Bound"], rebound),
         (vec![Does::Update("changed", 3600)], vec!["UpdateRole"], settings.to_owned()),
+        (vec![Does::Update("Wanted", 43200)], vec!["UpdateRole"], session.to_owned()),
         (
             vec![Does::Tag("port:integration", "x"), Does::Tag("team", "b"), Does::Untag(&[ORIGIN])],
             vec!["TagRole"],
