@@ -5,8 +5,11 @@
 // A test fails by an assertion.
 #![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used)]
 
+mod adoption;
 mod create;
+mod drift;
 mod faults;
+mod iam;
 mod shared;
 
 use testkit::{Result, fixture::Scenario};
