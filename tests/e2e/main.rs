@@ -7,6 +7,7 @@
 
 mod crash;
 mod create;
+mod credentials;
 mod faults;
 mod shared;
 
