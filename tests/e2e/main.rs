@@ -6,7 +6,9 @@
 #![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used)]
 
 mod adoption;
+mod crash;
 mod create;
+mod credentials;
 mod drift;
 mod faults;
 mod iam;
