@@ -249,7 +249,9 @@ proptest! {
             prop_assert!(claims, "taken over without being claimed first: {:?}", on_role);
         }
         let mut after = role.clone();
-        on_role.iter().for_each(|step| apply_to_role(&mut after, &step.action));
+        for step in &on_role {
+            apply_to_role(&mut after, &step.action);
+        }
         prop_assert_eq!(&after.inline, &role.inline);
         prop_assert_eq!(after.attached.contains(DENY_ALL), role.attached.contains(DENY_ALL));
         prop_assert_eq!(after.tags.get("foreign"), role.tags.get("foreign"));

@@ -75,6 +75,7 @@ impl Stage {
             cluster_id: CLUSTER_ID.to_owned(),
             namespaces: Vec::new(),
             args: Vec::new(),
+            env: Vec::new(),
             log: self.operator_log(),
         };
         let arguments = ["port-aws-operator", "run", "--cluster-id", CLUSTER_ID, "--log-format", "text"];
