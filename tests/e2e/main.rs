@@ -6,6 +6,8 @@
 #![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used)]
 
 mod create;
+mod guard;
+mod rbac;
 
 use testkit::{Result, fixture::Scenario};
 
