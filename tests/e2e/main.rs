@@ -7,7 +7,9 @@
 
 mod create;
 mod guard;
+mod older_schema;
 mod rbac;
+mod schema;
 
 use testkit::{Result, fixture::Scenario};
 
