@@ -6,6 +6,7 @@
 #![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used)]
 
 mod create;
+mod deletion;
 mod guard;
 mod older_schema;
 mod rbac;
