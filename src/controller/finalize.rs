@@ -242,12 +242,13 @@ impl Context {
         if let Some(problem) = plan.blocked {
             return Ok(Some(Failure::from(&problem)));
         }
+        let role_stays = role.is_some() && !plan.actions.contains(&Action::DeleteRole);
         for action in plan.actions {
             if let Some(failure) = self.take_away(snapshot, &api, &target, &action).await? {
                 return Ok(Some(failure));
             }
         }
-        if lets_go { Ok(None) } else { self.clear_provider(snapshot, &api, &target).await }
+        if lets_go { Ok(None) } else { self.clear_provider(snapshot, &api, &target, role_stays).await }
     }
 
     async fn clear_provider(
@@ -255,6 +256,7 @@ impl Context {
         snapshot: &Snapshot,
         api: &AccountApi,
         target: &Target,
+        role_stays: bool,
     ) -> Result<Option<Failure>, Superseded> {
         let policy = snapshot.object.spec.oidc_provider.deletion_policy;
         if policy == ProviderDeletionPolicy::Retain {
@@ -270,7 +272,7 @@ impl Context {
             ProviderFate::Stays if provider.is_none() => return Ok(None),
             ProviderFate::Stays => "the operator did not make it, or it is held".to_owned(),
             ProviderFate::NeededHere => "another PortAwsIntegration needs it".to_owned(),
-            ProviderFate::GoesUnlessTrusted => match api.role_that_trusts(target).await {
+            ProviderFate::GoesUnlessTrusted => match api.role_that_trusts(target, role_stays).await {
                 Err(error) => return Ok(Some(self.aws_failure(snapshot, &error).await)),
                 Ok(None) => return self.take_away(snapshot, api, target, &Action::DeleteProvider).await,
                 Ok(Some(role)) => format!("role {role} trusts it"),
