@@ -248,7 +248,27 @@ impl Context {
                 return Ok(Some(failure));
             }
         }
-        if lets_go { Ok(None) } else { self.clear_provider(snapshot, &api, &target, role_stays).await }
+        if !lets_go {
+            return self.clear_provider(snapshot, &api, &target, role_stays).await;
+        }
+        if abandon {
+            self.tell_of_abandoned_provider(snapshot, &api, &target).await;
+        }
+        Ok(None)
+    }
+
+    /// Says that a provider stays which should have gone, unless there is none.
+    async fn tell_of_abandoned_provider(&self, snapshot: &Snapshot, api: &AccountApi, target: &Target) {
+        let policy = snapshot.object.spec.oidc_provider.deletion_policy;
+        if policy == ProviderDeletionPolicy::Retain || matches!(api.observe_provider(target).await, Ok(None)) {
+            return;
+        }
+        self.tell_of_provider(snapshot, "the deletion was abandoned").await;
+    }
+
+    async fn tell_of_provider(&self, snapshot: &Snapshot, why: &str) {
+        let note = format!("account {}: the OIDC provider stays ({why})", snapshot.key.account);
+        self.events.done(&snapshot.object, Reason::ProviderRetained, &note).await;
     }
 
     async fn clear_provider(
@@ -278,8 +298,7 @@ impl Context {
                 Ok(Some(role)) => format!("role {role} trusts it"),
             },
         };
-        let note = format!("account {account}: the OIDC provider stays ({why})");
-        self.events.done(&snapshot.object, Reason::ProviderRetained, &note).await;
+        self.tell_of_provider(snapshot, &why).await;
         Ok(None)
     }
 

@@ -74,15 +74,22 @@ async fn a_provider_stays_that_a_role_of_somebody_trusts_however_its_trust_polic
 
 #[tokio::test]
 async fn a_provider_stays_that_the_role_that_is_left_behind_trusts() -> Result<()> {
-    let it = with_ready("left-behind", |spec| {
-        if_unused(spec);
-        spec["deletionPolicy"] = json!("Retain");
-    })
-    .await?;
-    delete(&it, "aws-prod").await?;
-    stays(&it, "aws-prod", &format!("role {ROLE} trusts it")).await?;
-    assert_eq!(it.state().await?.roles.len(), 1);
-    it.finish().await
+    for (name, patch, taken) in
+        [("left-behind", json!({"deletionPolicy": "Retain"}), false), ("taken", json!({"suspend": false}), true)]
+    {
+        let it = with_ready(name, if_unused).await?;
+        it.patch_spec("aws-prod", patch).await?;
+        it.ready("aws-prod").await?;
+        if taken {
+            let tag = Tag::builder().key("port-aws-operator/cluster").value("another").build().expect("a tag");
+            it.iam().await?.tag_role().role_name(ROLE).tags(tag).send().await.expect("tagged");
+        }
+        delete(&it, "aws-prod").await?;
+        stays(&it, "aws-prod", &format!("role {ROLE} trusts it")).await?;
+        assert_eq!(it.state().await?.roles.len(), 1, "{name}");
+        it.finish().await?;
+    }
+    Ok(())
 }
 
 #[tokio::test]
