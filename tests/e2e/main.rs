@@ -9,9 +9,14 @@ mod adoption;
 mod crash;
 mod create;
 mod credentials;
+mod deletion;
 mod drift;
 mod faults;
+mod guard;
 mod iam;
+mod older_schema;
+mod rbac;
+mod schema;
 mod shared;
 
 use testkit::{Result, fixture::Scenario};
