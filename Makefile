@@ -8,7 +8,9 @@ CARGO := cargo
 # End-to-end tests mostly wait for the operator, so more of them run than there are cores.
 E2E_THREADS ?= 6
 # What a test or the demo needs to find; each script prints where it is, and makes it once.
-PARTS = export TESTKIT_TOOLS="$$(hack/build-tools.sh)" TESTKIT_AWS_PYTHON="$$(hack/aws-backend-env.sh)"
+# (Assigned before they are exported: 'export' would hide that a script failed.)
+PARTS = TESTKIT_TOOLS="$$(hack/build-tools.sh)"; TESTKIT_AWS_PYTHON="$$(hack/aws-backend-env.sh)"; \
+	export TESTKIT_TOOLS TESTKIT_AWS_PYTHON
 
 .PHONY: help
 help: ## List the targets
@@ -26,7 +28,7 @@ build: prerequisites ## Build the operator
 demo: prerequisites ## Show one account going to Ready, drifting and healing (KEEP=1 leaves it running)
 	@echo "Building the operator and the demo (some minutes the first time) ..."
 	@$(CARGO) build --locked --workspace --bins
-	@$(PARTS); exec target/debug/demo $(if $(KEEP),--keep)
+	@$(PARTS); exec "$${CARGO_TARGET_DIR:-target}/debug/demo" $(if $(filter-out 0 no false,$(KEEP)),--keep)
 
 .PHONY: test
 test: prerequisites test-unit test-backend test-e2e ## Run every test

@@ -27,7 +27,9 @@ if [ "$(uname -s)" != Linux ]; then
   missing=1
 fi
 need cargo "$(first_version cargo --version)" 1.95.0 "Rust, https://rustup.rs"
-need "C compiler" "$(first_version cc -dumpfullversion)" 9.0 "for the TLS library; gcc or clang"
+cc=$(first_version cc -dumpfullversion)
+# clang knows the short option alone.
+need "C compiler" "${cc:-$(first_version cc -dumpversion)}" 9.0 "for the TLS library; gcc or clang"
 need python3 "$(first_version python3 --version)" 3.10 "for the AWS backend"
 if ! python3 -c 'import venv, ensurepip' 2>/dev/null; then
   echo "missing: python3's venv module (on Debian: python3-venv)" >&2

@@ -107,12 +107,13 @@ impl AccountApi {
         }
     }
 
-    /// The name of a role, other than the target's own, that trusts the provider, if any does.
+    /// The name of a role that trusts the provider, if any does. The target's own role counts only
+    /// if it stays: lists may still show it after it was deleted.
     ///
     /// # Errors
     /// If `ListRoles` fails. A trust policy that cannot be read counts as trusting, if its text
     /// names the provider.
-    pub async fn role_that_trusts(&self, target: &Target) -> Result<Option<String>, AwsError> {
+    pub async fn role_that_trusts(&self, target: &Target, own_stays: bool) -> Result<Option<String>, AwsError> {
         let mut pages = self.iam.list_roles().into_paginator().send();
         loop {
             self.pace.turn().await;
@@ -120,8 +121,9 @@ impl AccountApi {
                 None => return Ok(None),
                 Some(Err(error)) => return Err(AwsError::new("ListRoles", &error)),
                 Some(Ok(page)) => {
-                    let others = page.roles().iter().filter(|role| role.role_name != target.role_name.as_str());
-                    if let Some(role) = others.into_iter().find(|role| trusts(role, &target.provider_arn)) {
+                    let counts = |role: &&Role| own_stays || role.role_name != target.role_name.as_str();
+                    let mut roles = page.roles().iter().filter(counts);
+                    if let Some(role) = roles.find(|role| trusts(role, &target.provider_arn)) {
                         return Ok(Some(role.role_name.clone()));
                     }
                 }

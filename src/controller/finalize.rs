@@ -262,12 +262,33 @@ impl Context {
         if let Some(problem) = plan.blocked {
             return Ok(Some(Failure::from(&problem)));
         }
+        let role_stays = role.is_some() && !plan.actions.contains(&Action::DeleteRole);
         for action in plan.actions {
             if let Some(failure) = self.take_away(snapshot, &api, &target, &action).await? {
                 return Ok(Some(failure));
             }
         }
-        if lets_go { Ok(None) } else { self.clear_provider(snapshot, &api, &target, &claim).await }
+        if !lets_go {
+            return self.clear_provider(snapshot, &api, &target, &claim, role_stays).await;
+        }
+        if abandon {
+            self.tell_of_abandoned_provider(snapshot, &api, &target).await;
+        }
+        Ok(None)
+    }
+
+    /// Says that a provider stays which should have gone, unless there is none.
+    async fn tell_of_abandoned_provider(&self, snapshot: &Snapshot, api: &AccountApi, target: &Target) {
+        let policy = snapshot.object.spec.oidc_provider.deletion_policy;
+        if policy == ProviderDeletionPolicy::Retain || matches!(api.observe_provider(target).await, Ok(None)) {
+            return;
+        }
+        self.tell_of_provider(snapshot, "the deletion was abandoned").await;
+    }
+
+    async fn tell_of_provider(&self, snapshot: &Snapshot, why: &str) {
+        let note = format!("account {}: the OIDC provider stays ({why})", snapshot.key.account);
+        self.events.done(&snapshot.object, Reason::ProviderRetained, &note).await;
     }
 
     async fn clear_provider(
@@ -276,6 +297,7 @@ impl Context {
         api: &AccountApi,
         target: &Target,
         claim: &Claim,
+        role_stays: bool,
     ) -> Result<Option<Failure>, Superseded> {
         let policy = snapshot.object.spec.oidc_provider.deletion_policy;
         if policy == ProviderDeletionPolicy::Retain {
@@ -291,14 +313,13 @@ impl Context {
             ProviderFate::Stays if provider.is_none() => return Ok(None),
             ProviderFate::Stays => "the operator did not make it, or it is held".to_owned(),
             ProviderFate::NeededHere => "another PortAwsIntegration needs it".to_owned(),
-            ProviderFate::GoesUnlessTrusted => match api.role_that_trusts(target).await {
+            ProviderFate::GoesUnlessTrusted => match api.role_that_trusts(target, role_stays).await {
                 Err(error) => return Ok(Some(self.aws_failure(snapshot, &error).await)),
                 Ok(None) => return self.take_away(snapshot, api, target, &Action::DeleteProvider).await,
                 Ok(Some(role)) => format!("role {role} trusts it"),
             },
         };
-        let note = format!("account {account}: the OIDC provider stays ({why})");
-        self.events.done(&snapshot.object, Reason::ProviderRetained, &note).await;
+        self.tell_of_provider(snapshot, &why).await;
         Ok(None)
     }
 

@@ -16,7 +16,13 @@ use crate::{
 pub(super) fn check(desired: &Desired, role: &ObservedRole) -> Result<(), Problem> {
     let conflict = |reason, message: String| Problem { state: AccountState::Conflict, reason, message };
     let name = &desired.target.role_name;
-    let Some(bounds) = desired.adoption.as_ref().filter(|_| role.path == "/") else {
+    if role.path != "/" {
+        return Err(conflict(
+            Reason::RoleNameTaken,
+            format!("a role {name} exists at another path, where Port does not find it: rename or delete it"),
+        ));
+    }
+    let Some(bounds) = desired.adoption.as_ref() else {
         return Err(conflict(
             Reason::RoleNameTaken,
             format!(

@@ -49,8 +49,11 @@ pub(super) fn plan_role(
     }
     tag(&desired.role, role, origin, plan);
     boundary(&desired.role, role, plan);
-    policies(&desired.role, role, plan);
+    extras(&desired.role, role, plan);
+    // Of the steps that widen, the trust comes first: until it is right, nobody gains anything.
     trust(&desired.role, role, plan);
+    missing(&desired.role, role, plan);
+    unbound(&desired.role, role, plan);
     settings(&desired.role, role, plan);
     if plan.role.is_some() {
         plan.steps.retain(|step| step.phase != Phase::Widen);
@@ -102,12 +105,19 @@ fn boundary(desired: &DesiredRole, role: &ObservedRole, plan: &mut Plan) {
             step(plan, Phase::Narrow, Action::PutBoundary { arn: wanted.clone(), found: found.clone() });
         }
         (None, Some(found)) if is_incident_policy(found) => incident(plan, "permissions boundary", found),
-        (None, Some(found)) => step(plan, Phase::Widen, Action::DeleteBoundary { found: found.clone() }),
         _ => {}
     }
 }
 
-fn policies(desired: &DesiredRole, role: &ObservedRole, plan: &mut Plan) {
+fn unbound(desired: &DesiredRole, role: &ObservedRole, plan: &mut Plan) {
+    if let (None, Some(found)) = (&desired.boundary, &role.boundary)
+        && !is_incident_policy(found)
+    {
+        step(plan, Phase::Widen, Action::DeleteBoundary { found: found.clone() });
+    }
+}
+
+fn extras(desired: &DesiredRole, role: &ObservedRole, plan: &mut Plan) {
     let wanted: BTreeSet<&str> = desired.policies.iter().map(PolicyArn::as_str).collect();
     for arn in role.attached.iter().filter(|arn| !wanted.contains(arn.as_str())) {
         if is_incident_policy(arn) {
@@ -119,6 +129,9 @@ fn policies(desired: &DesiredRole, role: &ObservedRole, plan: &mut Plan) {
             plan.notes.push(Note { reason: Reason::ExtraPolicies, message });
         }
     }
+}
+
+fn missing(desired: &DesiredRole, role: &ObservedRole, plan: &mut Plan) {
     for arn in desired.policies.iter().filter(|arn| !role.attached.contains(arn.as_str())) {
         step(plan, Phase::Widen, Action::AttachPolicy(arn.clone()));
     }

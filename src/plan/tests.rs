@@ -280,6 +280,10 @@ proptest! {
             prop_assert!(!(opened && foreign), "opened with foreign inline policies");
             prop_assert!(!(opened && extra(role) && !reported), "opened while it has more than is wanted");
             prop_assert!(!trusts_more(&role.trust, &desired.role.trust) || role.trust == before.trust);
+            if !role.trust.as_ref().is_ok_and(|trust| covers(&desired.role.trust.document(), trust)) {
+                prop_assert!(role.attached.is_subset(&before.attached), "attached while others are trusted");
+                prop_assert!(role.boundary.is_some() || before.boundary.is_none(), "unbound while others are trusted");
+            }
         }
     }
 

@@ -278,6 +278,10 @@ def _load_managed_policies() -> None:
 def install(permuter: Permuter) -> None:
     """Puts all this in the place of moto's IAM, before its server starts."""
     HonestIam.permuter = permuter
+    # IAM takes trust policies of version 2008-10-17, and those that name none. That a
+    # version is one of the two is checked elsewhere.
+    validator: Any = IAMTrustPolicyDocumentValidator
+    validator._validate_version = lambda _self: None
     iam_urls.url_paths["{0}/$"] = HonestIam.dispatch
     responses: Any = moto.core.responses
     responses.method_names_from_class = functools.cache(method_names_from_class)

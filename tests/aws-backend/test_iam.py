@@ -109,6 +109,20 @@ class Roles(BackendCase):
         role = self.iam.get_role(RoleName="role")["Role"]
         self.assertNotIn("PermissionsBoundary", role)
 
+    def test_versions_of_trust_policies(self) -> None:
+        self.create_role()
+        update = self.iam.update_assume_role_policy
+        for document in (
+            {**trust(), "Version": "2008-10-17"},
+            {"Statement": trust()["Statement"]},
+        ):
+            update(RoleName="role", PolicyDocument=json.dumps(document))
+            self.assertEqual(self.state()["roles"][0]["trustPolicy"], document)
+        bad = json.dumps({**trust(), "Version": "2013-10-17"})
+        self.refused(
+            400, "MalformedPolicyDocument", update, RoleName="role", PolicyDocument=bad
+        )
+
     def test_tags(self) -> None:
         self.create_role(Tags=[{"Key": f"k{n}", "Value": "v"} for n in range(50)])
         tag = self.iam.tag_role

@@ -344,9 +344,9 @@ async fn an_outage_of_the_api_server_is_outlived_and_caught_up_with() -> Result<
     // Leaked, as all other worlds are: scenarios borrow theirs for the rest of the process.
     let world: &'static World = Box::leak(Box::new(World::start(false).await?));
     let it = Scenario::builder("outage", OPERATOR).world(world).start().await?;
-    let rule = it.fault(Fault::hold_after().action("CreateOpenIDConnectProvider").count(1)).await?;
+    let held = it.fault(Fault::hold_after().action("CreateOpenIDConnectProvider").count(1)).await?;
     it.integration("aws-prod", |_| ()).await?;
-    let parked = world.backend().next_parked(&rule, SOON).await?;
+    let parked = world.backend().next_parked(&held, SOON).await?;
     world.plane().stop_api_server().await?;
     world.backend().release(&parked.id, true, true).await?;
     // The claim is stored, so the pass goes on.

@@ -5,9 +5,19 @@
 // A test fails by an assertion.
 #![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used)]
 
+mod adoption;
+mod crash;
 mod create;
+mod credentials;
+mod deletion;
+mod drift;
 mod faults;
+mod guard;
+mod iam;
 mod many;
+mod older_schema;
+mod rbac;
+mod schema;
 mod shared;
 mod succession;
 

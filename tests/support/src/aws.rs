@@ -116,6 +116,12 @@ impl Backend {
         self.process.log_tail(lines)
     }
 
+    /// The version of moto, which plays AWS.
+    pub async fn moto_version(&self) -> Result<String> {
+        let health: Value = self.get("health".to_owned()).await?;
+        Ok(health["moto"].as_str().unwrap_or_default().to_owned())
+    }
+
     /// Credentials of an account; they do not expire.
     pub async fn credentials(&self, account: &str) -> Result<Credentials> {
         self.credentials_as(account, SOMEBODY).await

@@ -11,10 +11,10 @@ use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 pub use builder::ScenarioBuilder;
-pub use objects::{REQUESTED_AT, access_resource, condition, integration_resource};
+pub use objects::{REQUESTED_AT, access_resource, condition, integration_resource, is_ready};
 pub use scenario::Scenario;
 pub use view::Event;
-pub use world::World;
+pub use world::{World, wait_until_served};
 
 /// How long anything that a test waits for may take.
 pub const SOON: Duration = Duration::from_secs(30);

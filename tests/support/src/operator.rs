@@ -33,6 +33,8 @@ pub struct OperatorOptions {
     pub namespaces: Vec<String>,
     /// Further arguments.
     pub args: Vec<String>,
+    /// Further variables of its environment.
+    pub env: Vec<(String, String)>,
     /// File that its output is appended to.
     pub log: PathBuf,
 }
@@ -67,6 +69,7 @@ impl OperatorOptions {
                 ("AWS_SESSION_TOKEN".into(), credentials.session_token.clone().into()),
             ]);
         }
+        all.extend(self.env.iter().map(|(name, value)| (name.into(), value.into())));
         all
     }
 }

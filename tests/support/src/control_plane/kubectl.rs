@@ -20,17 +20,8 @@ impl ControlPlane {
 
     /// Runs kubectl with another kubeconfig, and with text on its standard input.
     pub async fn kubectl_with(&self, kubeconfig: &Path, args: &[&str], input: Option<&str>) -> Result<Output> {
-        let mut child = Command::new(tools::tool(self.tools(), "kubectl")?)
-            .arg("--kubeconfig")
-            .arg(kubeconfig)
-            .args(args)
-            .env_clear()
-            // kubectl keeps a cache in the home folder.
-            .env("HOME", self.data_dir())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
+        let mut child = self
+            .kubectl_command(kubeconfig, args)?
             .spawn()
             .map_err(|error| Error::io("cannot start kubectl", error))?;
         if let Some(mut stdin) = child.stdin.take() {
@@ -45,6 +36,25 @@ impl ControlPlane {
                 last: "still running".to_owned(),
             }),
         }
+    }
+
+    /// kubectl, ready to be started, with pipes for input and output; it ends with its handle.
+    pub fn kubectl_command(&self, kubeconfig: &Path, args: &[&str]) -> Result<Command> {
+        let mut command = Command::new(tools::tool(self.tools(), "kubectl")?);
+        command
+            .arg("--kubeconfig")
+            .arg(kubeconfig)
+            .args(args)
+            .env_clear()
+            // kubectl keeps a cache in the home folder.
+            .env("HOME", self.data_dir())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            // Ctrl-C in a terminal is for whoever runs kubectl, who then ends it.
+            .process_group(0)
+            .kill_on_drop(true);
+        Ok(command)
     }
 
     /// Applies manifests (server-side) as the admin and gives kubectl's output.

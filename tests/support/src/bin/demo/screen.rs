@@ -1,0 +1,148 @@
+//! What the demo prints: plain text that reads well without colour, and in colour on a terminal.
+
+use std::ffi::OsStr;
+use std::io::{IsTerminal, Stdout, Write, stdout};
+
+use testkit::{Error, Result};
+
+use crate::diff::{Line, diff};
+
+/// Text is broken into lines of at most this many characters; what programs print is not.
+const WIDTH: usize = 96;
+
+const TITLE: &str = "1;36";
+const COMMAND: &str = "1";
+const VERIFIED: &str = "32";
+const GONE: &str = "31";
+const NEW: &str = "32";
+
+/// Standard output.
+#[derive(Debug)]
+pub(crate) struct Screen {
+    colour: bool,
+    out: Stdout,
+}
+
+impl Screen {
+    /// In colour only on a terminal, and not if `NO_COLOR` is set (<https://no-color.org>).
+    pub(crate) fn new() -> Self {
+        let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let dumb = std::env::var_os("TERM").is_some_and(|value| value == OsStr::new("dumb"));
+        let out = stdout();
+        Self { colour: out.is_terminal() && !is_set("NO_COLOR") && !dumb, out }
+    }
+
+    /// The beginning of a step.
+    pub(crate) fn title(&self, text: &str) -> Result<()> {
+        self.print(&format!("\n{}\n", self.paint(TITLE, &format!("== {text}"))))
+    }
+
+    /// What happens, and why it matters.
+    pub(crate) fn say(&self, text: &str) -> Result<()> {
+        self.paragraph("", text, None)
+    }
+
+    /// A command, as a user would type it.
+    pub(crate) fn command(&self, line: &str) -> Result<()> {
+        self.print(&format!("  $ {}\n", self.paint(COMMAND, line)))
+    }
+
+    /// What a program printed.
+    pub(crate) fn output(&self, text: &str) -> Result<()> {
+        text.lines().try_for_each(|line| self.print(&format!("{}\n", format!("    {line}").trim_end())))
+    }
+
+    /// A line that can be copied as it is.
+    pub(crate) fn plain(&self, line: &str) -> Result<()> {
+        self.print(&format!("{line}\n"))
+    }
+
+    /// Something that has been looked up and found to be so.
+    pub(crate) fn verified(&self, text: &str) -> Result<()> {
+        self.paragraph("  ok: ", text, Some(VERIFIED))
+    }
+
+    /// What a program printed, with what has come and gone since the former time.
+    pub(crate) fn changes(&self, former: &str, text: &str) -> Result<()> {
+        diff(former, text).into_iter().try_for_each(|line| match line {
+            Line::Same(line) => self.output(line),
+            Line::Gone(line) => self.print(&format!("{}\n", self.paint(GONE, &format!("  - {line}")))),
+            Line::New(line) => self.print(&format!("{}\n", self.paint(NEW, &format!("  + {line}")))),
+        })
+    }
+
+    fn paragraph(&self, mark: &str, text: &str, colour: Option<&str>) -> Result<()> {
+        let indent = " ".repeat(mark.len());
+        for (number, line) in wrapped(text, WIDTH - mark.len()).into_iter().enumerate() {
+            let start = if number == 0 { mark } else { &indent };
+            match colour {
+                Some(colour) => self.print(&format!("{}\n", self.paint(colour, &format!("{start}{line}"))))?,
+                None => self.print(&format!("{start}{line}\n"))?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Whoever reads may have gone away, as `head` does: that ends the demo in order.
+    fn print(&self, text: &str) -> Result<()> {
+        let written = self.out.lock().write_all(text.as_bytes());
+        written.map_err(|source| Error::Io { what: "cannot write to standard output".to_owned(), source })
+    }
+
+    fn paint(&self, colour: &str, text: &str) -> String {
+        if self.colour { format!("\x1b[{colour}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+}
+
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut line = String::new();
+    for word in text.split_whitespace() {
+        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > width {
+            lines.push(std::mem::take(&mut line));
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    lines.push(line);
+    lines
+}
+
+/// A command line that a shell reads as these words.
+pub(crate) fn command_line(words: &[&str]) -> String {
+    let quoted = words.iter().map(|word| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "_./:=@,%+-".contains(c);
+        if !word.is_empty() && word.chars().all(plain) {
+            (*word).to_owned()
+        } else {
+            format!("'{}'", word.replace('\'', r"'\''"))
+        }
+    });
+    quoted.collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_broken_between_words() {
+        assert_eq!(wrapped("a bb  ccc\n dddd", 6), ["a bb", "ccc", "dddd"]);
+        assert_eq!(wrapped("abcdefgh i", 4), ["abcdefgh", "i"]);
+    }
+
+    #[test]
+    fn words_are_quoted_where_a_shell_needs_it() {
+        assert_eq!(command_line(&["kubectl", "get", "pai", "-n=a"]), "kubectl get pai -n=a");
+        assert_eq!(command_line(&["--for=jsonpath={.a}=1", "it's", ""]), r"'--for=jsonpath={.a}=1' 'it'\''s' ''");
+    }
+
+    #[test]
+    fn colour_is_around_the_text_or_absent() {
+        let screen = |colour| Screen { colour, out: stdout() };
+        assert_eq!(screen(true).paint("1", "x"), "\x1b[1mx\x1b[0m");
+        assert_eq!(screen(false).paint("1", "x"), "x");
+    }
+}
