@@ -133,7 +133,7 @@ pub struct Limits {
     /// If set, every role has this permissions boundary, and an integration may name no other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
-        length(max = 256),
+        length(max = 160),
         regex(pattern = r"^arn:aws:iam::(aws|[0-9]{12}|\$\{accountId\}):policy(/[A-Za-z0-9_+=,.@-]+)+$")
     )]
     pub permissions_boundary_arn: Option<String>,

@@ -186,7 +186,7 @@ pub struct RoleSpec {
     #[schemars(
         length(min = 1, max = 4),
         inner(
-            length(max = 256),
+            length(max = 160),
             regex(pattern = r"^arn:aws:iam::(aws|[0-9]{12}|\$\{accountId\}):policy(/[A-Za-z0-9_+=,.@-]+)+$")
         )
     )]
@@ -196,7 +196,7 @@ pub struct RoleSpec {
     /// account means the role's own account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
-        length(max = 256),
+        length(max = 160),
         regex(pattern = r"^arn:aws:iam::(aws|[0-9]{12}|\$\{accountId\}):policy(/[A-Za-z0-9_+=,.@-]+)+$")
     )]
     pub permissions_boundary_arn: Option<String>,

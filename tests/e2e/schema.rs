@@ -286,6 +286,7 @@ async fn the_smallest_specs_get_their_defaults() -> Result<()> {
             "integrationIdentifier": "aws-prod",
             "accounts": ["111122223333"],
             "accessRef": {"name": "default"},
+            "accountRemovalPolicy": "Retain",
             "oidcProvider": {
                 "url": ISSUER,
                 "clientId": "sts.amazonaws.com",
