@@ -94,6 +94,19 @@ async fn the_role_is_made_in_every_account_through_a_session_of_its_own() -> Res
 }
 
 #[tokio::test]
+async fn every_sample_is_accepted() -> Result<()> {
+    let it = Scenario::builder("samples", OPERATOR).without_operator().start().await?;
+    let plane = it.world().plane();
+    plane.kubectl_apply(r#"{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "demo"}}"#).await?;
+    let samples = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/samples");
+    let output = plane.kubectl(&["apply", "--dry-run=server", "-f", samples]).await?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(said.lines().count(), 4, "{said}");
+    it.finish().await
+}
+
+#[tokio::test]
 async fn one_account_that_is_denied_keeps_no_other_from_being_ready() -> Result<()> {
     let it = scenario("denied").await?;
     let accounts = accounts(3);
