@@ -98,9 +98,12 @@ impl Assumed {
     fn slot(&self, reach: &Reach) -> Slot {
         let key = (reach.access.clone(), reach.account.clone(), reach.purpose, reach.policy.clone());
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        // Sessions of a former generation of the access, or of another policy, are never asked for again.
-        sessions.retain(|other, slot| {
-            other.1 != reach.account || other.0.0 != reach.access.0 || *other == key || Arc::strong_count(slot) > 1
+        // What has ended, or is of a former generation of the access, is never asked for again.
+        let now = SystemTime::now();
+        sessions.retain(|((uid, generation), ..), slot| {
+            let outdated = *uid == reach.access.0 && *generation != reach.access.1;
+            let ended = || slot.try_lock().is_ok_and(|session| session.as_ref().is_none_or(|(_, until)| *until <= now));
+            !outdated && (Arc::strong_count(slot) > 1 || !ended())
         });
         Arc::clone(sessions.entry(key).or_default())
     }

@@ -94,6 +94,22 @@ async fn the_role_is_made_in_every_account_through_a_session_of_its_own() -> Res
 }
 
 #[tokio::test]
+async fn integrations_that_share_an_account_keep_a_session_each() -> Result<()> {
+    let it = scenario("sharing").await?;
+    let account = unused_account();
+    for name in ["first", "second"] {
+        it.integration(name, |spec| spec["accounts"] = json!([account])).await?;
+        it.ready(name).await?;
+    }
+    let seq = it.seq().await?;
+    for name in ["first", "second", "first", "second"] {
+        it.request_check(name).await?;
+    }
+    assert_eq!(calls_in(&it, it.account(), seq, "AssumeRole").await?, vec![]);
+    it.finish().await
+}
+
+#[tokio::test]
 async fn every_sample_is_accepted() -> Result<()> {
     let it = Scenario::builder("samples", OPERATOR).without_operator().start().await?;
     let plane = it.world().plane();
