@@ -5,6 +5,9 @@ SHELL := /usr/bin/env bash
 .DEFAULT_GOAL := help
 
 CARGO := cargo
+# Always for the whole workspace: cargo would build the dependencies again for another selection.
+WORKSPACE := --locked --workspace
+BIN = $${CARGO_TARGET_DIR:-target}/debug
 # End-to-end tests mostly wait for the operator, so more of them run than there are cores.
 E2E_THREADS ?= 6
 # What a test or the demo needs to find; each script prints where it is, and makes it once.
@@ -22,21 +25,20 @@ prerequisites: ## Check that everything needed is installed
 
 .PHONY: build
 build: prerequisites ## Build the operator
-	$(CARGO) build --locked
+	$(CARGO) build $(WORKSPACE) --bins
 
 .PHONY: demo
 demo: prerequisites ## Show one account going to Ready, drifting and healing (KEEP=1 leaves it running)
 	@echo "Building the operator and the demo (some minutes the first time) ..."
-	@$(CARGO) build --locked --workspace --bins
-	@$(PARTS); exec "$${CARGO_TARGET_DIR:-target}/debug/demo" $(if $(filter-out 0 no false,$(KEEP)),--keep)
+	@$(CARGO) build $(WORKSPACE) --bins
+	@$(PARTS); exec "$(BIN)/demo" $(if $(filter-out 0 no false,$(KEEP)),--keep)
 
 .PHONY: test
 test: prerequisites test-unit test-backend test-e2e ## Run every test
 
 .PHONY: test-unit
 test-unit: ## Unit and property tests, and those of the test support itself
-	$(PARTS); $(CARGO) test --locked --workspace --lib --bins
-	$(PARTS); $(CARGO) test --locked -p testkit --tests
+	$(PARTS); $(CARGO) test $(WORKSPACE) --lib --bins --test control_plane --test aws_backend --test fixture
 
 .PHONY: test-backend
 test-backend: ## Tests of the AWS backend
@@ -44,16 +46,17 @@ test-backend: ## Tests of the AWS backend
 
 .PHONY: test-e2e
 test-e2e: ## Tests of the operator against a real API server and the AWS backend
-	$(PARTS); $(CARGO) test --locked --test e2e -- --test-threads=$(E2E_THREADS)
+	$(PARTS); $(CARGO) test $(WORKSPACE) --test e2e -- --test-threads=$(E2E_THREADS)
 
 .PHONY: lint
 lint: ## Formatting, and clippy with warnings denied
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(CARGO) clippy $(WORKSPACE) --all-targets -- -D warnings
 
 .PHONY: generate
 generate: ## Write the generated files: CRDs
-	$(CARGO) run --quiet --locked -- crds --output-dir crds
+	$(CARGO) build --quiet $(WORKSPACE) --bins
+	"$(BIN)/port-aws-operator" crds --output-dir crds
 
 .PHONY: check-generated
 check-generated: generate ## Fail if a generated file is not up to date
