@@ -9,7 +9,7 @@ use super::{
     memory::{AccountMemory, Asked},
 };
 use crate::{
-    api::{AccountRemovalPolicy, AccountState, CONFIRM_REMOVAL, PortAwsAccess, PortAwsIntegration, Reason},
+    api::{AccountRemovalPolicy, AccountState, CONFIRM_REMOVAL, Mode, PortAwsAccess, PortAwsIntegration, Reason},
     domain::{AccountId, Owner},
     plan::may_remove,
     schedule::{Priority, WorkKey},
@@ -27,9 +27,12 @@ pub(super) fn mark_targets(context: &Context, resource: &Owner, targets: &BTreeS
             *account = AccountMemory { claimed, role_id, ..AccountMemory::new() };
         }
     }
-    let left = memory.accounts.iter_mut().filter(|(id, account)| !targets.contains(*id) && account.failing.is_none());
-    for (_, account) in left {
-        (account.state, account.reason, account.message) = (AccountState::Removed, Reason::NoLongerTarget, None);
+    for (_, account) in memory.accounts.iter_mut().filter(|(id, _)| !targets.contains(*id)) {
+        // What failed while it was a target is over; what fails while it is cleared is told.
+        if account.state != AccountState::Removed || account.failing.is_none() {
+            (account.state, account.reason, account.message) = (AccountState::Removed, Reason::NoLongerTarget, None);
+            account.failing = None;
+        }
     }
 }
 
@@ -103,7 +106,7 @@ fn leaving(
     object: &PortAwsIntegration,
     targets: &BTreeSet<AccountId>,
 ) -> BTreeSet<AccountId> {
-    if object.spec.account_removal_policy == AccountRemovalPolicy::Retain {
+    if object.spec.account_removal_policy == AccountRemovalPolicy::Retain || object.spec.mode == Mode::Observe {
         return BTreeSet::new();
     }
     let mut resources = context.resources();

@@ -141,8 +141,13 @@ async fn one_account_that_is_denied_keeps_no_other_from_being_ready() -> Result<
     let message = ready["message"].as_str().unwrap_or_default();
     assert!(message.contains(denied) && message.contains("CreateRole"), "{message}");
 
+    // Taken off the list, it is no failure any more; put back, it recovers with the permission.
+    let others: Vec<&String> = accounts.iter().filter(|account| *account != denied).collect();
+    it.patch_spec("aws-prod", json!({"accounts": others})).await?;
+    let object = it.ready("aws-prod").await?;
+    assert_eq!(entry(&object, denied)["state"], "Removed");
     it.world().backend().clear_faults(denied).await?;
-    it.request_check("aws-prod").await?;
+    it.patch_spec("aws-prod", json!({"accounts": accounts})).await?;
     it.ready("aws-prod").await?;
     it.finish().await
 }
@@ -176,7 +181,11 @@ async fn an_account_that_leaves_the_list_is_left_alone_unless_the_policy_says_ot
     assert_eq!(object["status"]["accountCounts"]["total"], 2);
     assert!(it.world().backend().state(&accounts[0]).await?.role(ROLE).is_some());
 
-    it.patch_spec("aws-prod", json!({"accountRemovalPolicy": "Delete"})).await?;
+    let seq = it.seq().await?;
+    it.patch_spec("aws-prod", json!({"accountRemovalPolicy": "Delete", "mode": "Observe"})).await?;
+    it.ready("aws-prod").await?;
+    assert_eq!(calls_in(&it, &accounts[0], seq, "DeleteRole").await?, vec![]);
+    it.patch_spec("aws-prod", json!({"mode": "Enforce"})).await?;
     it.until("aws-prod", "the account is gone from status", |it| entry(it, &accounts[0]).is_null()).await?;
     assert!(it.world().backend().state(&accounts[0]).await?.role(ROLE).is_none());
     assert!(it.world().backend().state(&accounts[1]).await?.role(ROLE).is_some());
