@@ -296,7 +296,7 @@ pub enum ProviderDeletionPolicy {
 }
 
 /// What to do about unwanted managed policies.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum ExtraPolicies {
     /// Detach them.
     #[default]

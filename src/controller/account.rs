@@ -135,7 +135,7 @@ impl Context {
     ) {
         let now = self.clock.now();
         tracing::info!(key = %snapshot.key, operation = step.action.operation(), "{}", step.action.done());
-        self.with_account(snapshot, |account| account.settling.wrote(step.action.clone(), now));
+        self.with_account(snapshot, |account| account.settling.wrote(&step.action, now));
         if let Some(role_id) = role_id {
             report.role_id = Some(role_id);
             report.used = Some(Use::NotYet);

@@ -173,7 +173,9 @@ const LARGE_STATUS: usize = 100 * 1024;
 const LARGE_STATUS_GAP: Duration = Duration::from_secs(15);
 /// Claims of many accounts are gathered for this long, so that one write stores those of many passes.
 const CLAIMS_GAP: Duration = Duration::from_millis(250);
+const CLAIMS_GAP_OF_MANY: Duration = Duration::from_secs(1);
 const FEW_ACCOUNTS: usize = 10;
+const MANY_ACCOUNTS: usize = 200;
 
 impl ResourceMemory {
     pub(super) fn new(uid: &str, status: Option<&PortAwsIntegrationStatus>, now: Duration) -> Self {
@@ -208,7 +210,8 @@ impl ResourceMemory {
         let few = status.accounts.len() <= FEW_ACCOUNTS;
         match (stores_claims, few) {
             (true, true) => Duration::ZERO,
-            (true, false) => gap(CLAIMS_GAP),
+            (true, false) if status.accounts.len() <= MANY_ACCOUNTS => gap(CLAIMS_GAP),
+            (true, false) => gap(CLAIMS_GAP_OF_MANY),
             (false, true) => self.pace.wait(now),
             (false, false) => {
                 let large = serde_json::to_vec(status).is_ok_and(|text| text.len() > LARGE_STATUS);

@@ -33,7 +33,7 @@ pub struct Step {
 
 /// One write to IAM. What it replaces is part of it, so that two writes are equal only if they
 /// answer the same reading.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Action {
     /// `CreateOpenIDConnectProvider`.
     CreateProvider {

@@ -94,7 +94,7 @@ pub struct DesiredProvider {
 }
 
 /// The role that is wanted.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct DesiredRole {
     /// Its name.
     pub name: RoleName,

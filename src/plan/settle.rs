@@ -1,7 +1,10 @@
 //! IAM is eventually consistent: for some seconds a read may show what was there before a write
 //! (<https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency>).
 
-use std::time::Duration;
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    time::Duration,
+};
 
 use super::action::{Action, Step};
 
@@ -10,16 +13,18 @@ pub const SETTLE_TIME: Duration = Duration::from_secs(60);
 
 /// The writes of the last [`SETTLE_TIME`] to one account. Times are given by the caller, as
 /// durations since a moment of its own.
+///
+/// Of each only a fingerprint is kept: thousands of accounts are remembered at once.
 #[derive(Debug, Clone, Default)]
 pub struct Settling {
-    written: Vec<(Action, Duration)>,
+    written: Vec<(u64, Duration)>,
 }
 
 impl Settling {
     /// Keeps a write in mind.
-    pub fn wrote(&mut self, action: Action, now: Duration) {
+    pub fn wrote(&mut self, action: &Action, now: Duration) {
         self.written.retain(|(_, at)| now < *at + SETTLE_TIME);
-        self.written.push((action, now));
+        self.written.push((fingerprint(action), now));
     }
 
     /// Forgets all: what is wanted has changed, so that a repeated write may be meant.
@@ -33,7 +38,8 @@ impl Settling {
     #[must_use]
     pub fn hold_back(&self, steps: &mut Vec<Step>, now: Duration) -> Option<Duration> {
         let until = |action: &Action| {
-            let same = self.written.iter().rev().find(|(written, _)| written == action);
+            let fingerprint = fingerprint(action);
+            let same = self.written.iter().rev().find(|(written, _)| *written == fingerprint);
             same.map(|(_, at)| *at + SETTLE_TIME).filter(|until| *until > now)
         };
         let held: Vec<Option<Duration>> = steps.iter().map(|step| until(&step.action)).collect();
@@ -47,4 +53,10 @@ impl Settling {
         });
         latest.map(|until| until.saturating_sub(now))
     }
+}
+
+fn fingerprint(action: &Action) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    action.hash(&mut hasher);
+    hasher.finish()
 }

@@ -316,7 +316,7 @@ proptest! {
         let at = std::time::Duration::from_secs;
         let first = plan(&desired, &observed, known);
         let mut settling = Settling::default();
-        first.steps.iter().for_each(|step| settling.wrote(step.action.clone(), at(100)));
+        first.steps.iter().for_each(|step| settling.wrote(&step.action, at(100)));
         let mut again = plan(&desired, &observed, known).steps;
         let wait = settling.hold_back(&mut again, at(110));
         prop_assert_eq!(again, vec![]);

@@ -14,7 +14,7 @@ const VERSION: &str = "2012-10-17";
 const OPERATOR: &str = "StringEquals";
 
 /// Who may assume the role: one subject of one issuer, with one audience.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct TrustPolicy {
     /// ARN of the IAM OIDC provider in the role's own account.
     pub provider_arn: String,
@@ -27,7 +27,7 @@ pub struct TrustPolicy {
 }
 
 /// One field in which a trust policy differs from the wanted one.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct FieldDrift {
     /// The field, as a path in the document: `Condition.StringEquals.sub`.
     pub field: String,
