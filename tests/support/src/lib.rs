@@ -12,6 +12,7 @@ pub mod kstatus;
 pub mod operator;
 pub mod ports;
 pub mod process;
+mod script;
 pub mod wait;
 pub mod watcher;
 

@@ -1,12 +1,10 @@
 //! Where the control plane's binaries are.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
-use tokio::process::Command;
 use tokio::sync::OnceCell;
 
-use crate::{Error, Result};
+use crate::{Error, Result, script};
 
 /// Found once in a process; a first build takes minutes.
 static FOLDER: OnceCell<PathBuf> = OnceCell::const_new();
@@ -15,32 +13,8 @@ static FOLDER: OnceCell<PathBuf> = OnceCell::const_new();
 ///
 /// `TESTKIT_TOOLS` if set, else `KUBEBUILDER_ASSETS`, else what `hack/build-tools.sh` builds.
 pub async fn tools_folder() -> Result<PathBuf> {
-    FOLDER.get_or_try_init(find).await.cloned()
-}
-
-async fn find() -> Result<PathBuf> {
-    for variable in ["TESTKIT_TOOLS", "KUBEBUILDER_ASSETS"] {
-        if let Some(folder) = std::env::var_os(variable).filter(|value| !value.is_empty()) {
-            return Ok(PathBuf::from(folder));
-        }
-    }
-    build().await
-}
-
-async fn build() -> Result<PathBuf> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../hack/build-tools.sh");
-    // Standard error is passed on: it says which of the binaries is being built.
-    let output = Command::new(&script)
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()
-        .await
-        .map_err(Error::file("run", &script))?;
-    let folder = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    if output.status.success() && !folder.is_empty() {
-        return Ok(PathBuf::from(folder));
-    }
-    Err(Error::Setup(format!("{} failed ({}); what it wrote is above", script.display(), output.status)))
+    const VARIABLES: [&str; 2] = ["TESTKIT_TOOLS", "KUBEBUILDER_ASSETS"];
+    FOLDER.get_or_try_init(|| script::place(&VARIABLES, "build-tools.sh")).await.cloned()
 }
 
 /// The path of one tool, checked to exist.
