@@ -146,6 +146,9 @@ fn other(value: &Value) -> BTreeSet<String> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
     use super::*;
 
     const PLAIN: &str = r#"{"Version":"2012-10-17","Statement":[{"Sid":"A","Effect":"Allow","Principal":{"Federated":["p"]},
@@ -187,6 +190,73 @@ mod tests {
             ["", "x", "[]", "{}", r#"{"Statement":[{}]}"#, r#"{"Statement":[{"Effect":"Allow","Action":{"a":1}}]}"#]
         {
             assert!(PolicyDocument::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    /// A document of one or two statements, with every element in the form that is given.
+    fn any_document() -> impl Strategy<Value = Value> {
+        let texts = || prop::collection::btree_set("[a-c]{1,2}", 1..4).prop_map(|set| json!(set));
+        let block = prop::collection::btree_map("[a-c]:(aud|sub)", texts(), 1..3);
+        let conditions = prop::collection::btree_map("String(Equals|Like)", block, 0..3);
+        let principals = prop::collection::btree_map("(AWS|Federated)", texts(), 1..3);
+        let effect = prop_oneof![Just("Allow"), Just("Deny")];
+        let statement = (effect, principals, texts(), conditions).prop_map(|(effect, principals, actions, conditions)| {
+            json!({"Effect": effect, "Principal": principals, "Action": actions, "Condition": conditions})
+        });
+        prop::collection::vec(statement, 1..3).prop_map(|list| json!({"Version": "2012-10-17", "Statement": list}))
+    }
+
+    /// What IAM may make of a document: arrays in another order, those of one element as text, and all
+    /// URL-encoded.
+    fn as_iam_returns_it(value: &Value, random: &mut fastrand::Rng) -> Value {
+        match value {
+            Value::Array(list) => {
+                let mut list: Vec<Value> = list.iter().map(|entry| as_iam_returns_it(entry, random)).collect();
+                random.shuffle(&mut list);
+                if list.len() == 1 && random.bool() { list.remove(0) } else { Value::Array(list) }
+            }
+            Value::Object(map) => map
+                .iter()
+                .map(|(key, value)| (key.clone(), as_iam_returns_it(value, random)))
+                .collect::<Map<_, _>>()
+                .into(),
+            other => other.clone(),
+        }
+    }
+
+    /// Changes one text in a place that is drawn, wherever it is.
+    fn change_one(value: &mut Value, random: &mut fastrand::Rng) {
+        match value {
+            Value::Array(list) => {
+                let index = random.usize(..list.len());
+                change_one(&mut list[index], random);
+            }
+            Value::Object(map) => {
+                let full: Vec<String> =
+                    map.iter().filter(|(_, value)| **value != json!({})).map(|(key, _)| key.clone()).collect();
+                change_one(&mut map[&full[random.usize(..full.len())]], random);
+            }
+            Value::String(text) if text == "Allow" => *text = "Deny".into(),
+            Value::String(text) if text == "Deny" => *text = "Allow".into(),
+            Value::String(text) => text.push_str("-changed"),
+            _ => {}
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_document_is_equal_to_itself_as_iam_returns_it_and_to_none_that_is_changed(document in any_document(), seed in any::<u64>()) {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let plain = PolicyDocument::parse(&document.to_string()).unwrap();
+            let returned = as_iam_returns_it(&document, &mut random).to_string();
+            let encoded: String =
+                percent_encoding::utf8_percent_encode(&returned, percent_encoding::NON_ALPHANUMERIC).collect();
+            prop_assert_eq!(&plain, &PolicyDocument::parse(&encoded).unwrap());
+            let mut changed = document.clone();
+            change_one(&mut changed, &mut random);
+            let changed = PolicyDocument::parse(&changed.to_string()).unwrap();
+            // Of two equal statements one may be changed to what the document has anyway.
+            prop_assert!(plain != changed || document["Statement"][0] == document["Statement"][1]);
         }
     }
 }
