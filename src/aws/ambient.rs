@@ -17,7 +17,7 @@ use aws_credential_types::{
 };
 use tokio::sync::Mutex;
 
-use super::{AwsError, CredentialsError};
+use super::{AwsError, CredentialsError, EARLY};
 use crate::domain::{AccountId, Partition};
 
 /// Longest wait for one attempt at a call.
@@ -26,8 +26,6 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(30);
 /// The SDK's own attempts at a call; what is left is for our backoff.
 const ATTEMPTS: u32 = 2;
-/// How long before their end credentials are replaced.
-const EARLY: Duration = Duration::from_secs(5 * 60);
 /// How long credentials without an end are kept before they are asked for again.
 const LIFE_WITHOUT_END: Duration = Duration::from_secs(15 * 60);
 

@@ -11,7 +11,7 @@ use aws_config::SdkConfig;
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use tokio::sync::Mutex;
 
-use super::{Ambient, AwsError, CredentialsError};
+use super::{Ambient, AwsError, CredentialsError, EARLY};
 use crate::{
     api::Reason,
     clock::{Clock, jitter},
@@ -23,9 +23,8 @@ use crate::{
 /// How long the credentials of an account last, in seconds: the most that AWS gives to a role that
 /// is assumed by another role.
 const LIFE_SECONDS: i32 = 3600;
-/// How long before their end credentials are replaced, at least; up to a minute more, so that those
-/// of many accounts do not end together.
-const EARLY: Duration = Duration::from_secs(5 * 60);
+/// Credentials are replaced up to this much earlier than they have to be, so that those of many
+/// accounts do not end together.
 const SPREAD: Duration = Duration::from_secs(60);
 /// Calls to `AssumeRole` at once, in all.
 const BURST: u32 = 20;
@@ -70,11 +69,7 @@ impl Assumed {
 
     /// The configuration with which calls go to an account. One caller at a time assumes a role; the
     /// others that want the same session wait for its result.
-    pub(super) async fn config(
-        &self,
-        ambient: &Ambient,
-        reach: &Reach,
-    ) -> Result<(SdkConfig, Partition), CredentialsError> {
+    pub(super) async fn config(&self, ambient: &Ambient, reach: &Reach) -> Result<SdkConfig, CredentialsError> {
         let (hub, caller) = ambient.config().await?;
         let slot = self.slot(reach);
         let mut session = slot.lock().await;
@@ -87,7 +82,7 @@ impl Assumed {
             return Err(CredentialsError::Unavailable("the session ended at once".to_owned()));
         };
         let fixed = SharedCredentialsProvider::new(credentials.clone());
-        Ok((ambient.bare().to_builder().credentials_provider(fixed).build(), caller.partition))
+        Ok(ambient.bare().to_builder().credentials_provider(fixed).build())
     }
 
     /// Drops the sessions of an account: AWS no longer takes them.
@@ -147,12 +142,5 @@ impl Assumed {
 }
 
 fn unexpected(detail: &str) -> AwsError {
-    AwsError {
-        operation: "AssumeRole",
-        code: None,
-        reason: Reason::UnexpectedAnswer,
-        disposition: Disposition::Transient,
-        detail: detail.to_owned(),
-        request_id: None,
-    }
+    AwsError::ours("AssumeRole", Reason::UnexpectedAnswer, Disposition::Transient, detail.to_owned())
 }

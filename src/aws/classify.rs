@@ -51,6 +51,16 @@ pub struct AwsError {
 }
 
 impl AwsError {
+    /// A failure that AWS did not report: we find the request or the answer wrong.
+    pub(super) fn ours(operation: &'static str, reason: Reason, disposition: Disposition, detail: String) -> Self {
+        Self { operation, code: None, reason, disposition, detail, request_id: None }
+    }
+
+    /// Whether AWS does not have what the call names.
+    pub(super) fn is_not_found(&self) -> bool {
+        self.reason == Reason::NotFoundInAccount
+    }
+
     /// Classifies a failure of the SDK.
     pub(super) fn new<E>(operation: &'static str, error: &SdkError<E, HttpResponse>) -> Self
     where

@@ -1,4 +1,8 @@
-use aws_sdk_iam::{error::BuildError, types::Tag};
+use aws_sdk_iam::{
+    error::{BuildError, ProvideErrorMetadata, SdkError},
+    types::Tag,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 use super::{AccountApi, classify::AwsError};
 use crate::{
@@ -97,19 +101,16 @@ impl AccountApi {
     }
 }
 
-fn sent<T, E>(
-    action: &Action,
-    result: Result<T, aws_sdk_iam::error::SdkError<E, aws_smithy_runtime_api::client::orchestrator::HttpResponse>>,
-) -> Result<(), AwsError>
+fn sent<T, E>(action: &Action, result: Result<T, SdkError<E, HttpResponse>>) -> Result<(), AwsError>
 where
-    E: aws_sdk_iam::error::ProvideErrorMetadata + std::error::Error + 'static,
+    E: ProvideErrorMetadata + std::error::Error + 'static,
 {
     result.map(drop).map_err(|error| AwsError::new(action.operation(), &error))
 }
 
 /// What is to be gone and is not found is gone.
 fn gone(result: Result<(), AwsError>) -> Result<(), AwsError> {
-    result.or_else(|error| if error.reason == Reason::NotFoundInAccount { Ok(()) } else { Err(error) })
+    result.or_else(|error| if error.is_not_found() { Ok(()) } else { Err(error) })
 }
 
 fn sdk_tags(tags: &Tags) -> Result<Vec<Tag>, BuildError> {
@@ -117,12 +118,5 @@ fn sdk_tags(tags: &Tags) -> Result<Vec<Tag>, BuildError> {
 }
 
 fn unsendable(operation: &'static str, error: &BuildError) -> AwsError {
-    AwsError {
-        operation,
-        code: None,
-        reason: Reason::InvalidRequest,
-        disposition: Disposition::Terminal,
-        detail: error.to_string(),
-        request_id: None,
-    }
+    AwsError::ours(operation, Reason::InvalidRequest, Disposition::Terminal, error.to_string())
 }

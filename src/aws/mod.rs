@@ -10,6 +10,7 @@ mod observe;
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 pub use ambient::{Ambient, Caller};
@@ -17,12 +18,10 @@ pub use assumed::Reach;
 pub use classify::{AwsError, Fault, classify};
 pub use credentials::CredentialsError;
 
-use crate::{
-    clock::Clock,
-    domain::{AccountId, Partition},
-    schedule::TokenBucket,
-};
+use crate::{clock::Clock, domain::AccountId, schedule::TokenBucket};
 
+/// How long before their end credentials are replaced, at least.
+const EARLY: Duration = Duration::from_secs(5 * 60);
 /// Calls to IAM that one account gets at once from us.
 const BURST: u32 = 20;
 /// Calls to IAM a second that one account gets from us in the long run. IAM limits an account as a
@@ -54,10 +53,6 @@ impl Pace {
 /// IAM in one account.
 #[derive(Debug, Clone)]
 pub struct AccountApi {
-    /// The account.
-    pub account: AccountId,
-    /// Its partition.
-    pub partition: Partition,
     iam: aws_sdk_iam::Client,
     pace: Pace,
 }
@@ -96,7 +91,7 @@ impl Aws {
         if caller.account != *account {
             return Err(CredentialsError::Account { wanted: account.clone(), caller: caller.account });
         }
-        Ok(self.api(account, caller.partition, &config))
+        Ok(self.api(account, &config))
     }
 
     /// IAM in an account, through a role there.
@@ -104,8 +99,8 @@ impl Aws {
     /// # Errors
     /// If there are no credentials, or the role cannot be assumed.
     pub async fn assume(&self, reach: &Reach) -> Result<AccountApi, CredentialsError> {
-        let (config, partition) = self.assumed.config(&self.ambient, reach).await?;
-        Ok(self.api(&reach.account, partition, &config))
+        let config = self.assumed.config(&self.ambient, reach).await?;
+        Ok(self.api(&reach.account, &config))
     }
 
     /// Asks for new credentials of an account at the next use: AWS no longer takes the present ones.
@@ -114,9 +109,9 @@ impl Aws {
         self.ambient.forget().await;
     }
 
-    fn api(&self, account: &AccountId, partition: Partition, config: &aws_config::SdkConfig) -> AccountApi {
+    fn api(&self, account: &AccountId, config: &aws_config::SdkConfig) -> AccountApi {
         let mut paces = self.paces.lock().unwrap_or_else(PoisonError::into_inner);
         let pace = paces.entry(account.clone()).or_insert_with(|| Pace::new(self.clock)).clone();
-        AccountApi { account: account.clone(), partition, iam: aws_sdk_iam::Client::new(config), pace }
+        AccountApi { iam: aws_sdk_iam::Client::new(config), pace }
     }
 }

@@ -1,12 +1,10 @@
 use std::collections::BTreeSet;
 
 use aws_sdk_iam::{
-    operation::{
-        get_open_id_connect_provider::GetOpenIDConnectProviderError, get_role::GetRoleError,
-        list_attached_role_policies::ListAttachedRolePoliciesError, list_role_policies::ListRolePoliciesError,
-    },
+    error::{ProvideErrorMetadata, SdkError},
     types::{Role, Tag},
 };
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use k8s_openapi::jiff::Timestamp;
 
 use super::{AccountApi, classify::AwsError};
@@ -34,18 +32,11 @@ impl AccountApi {
     pub async fn observe_provider(&self, target: &Target) -> Result<Option<ObservedProvider>, AwsError> {
         self.pace.turn().await;
         let call = self.iam.get_open_id_connect_provider().open_id_connect_provider_arn(&target.provider_arn);
-        match call.send().await {
-            Ok(found) => Ok(Some(ObservedProvider {
-                client_ids: found.client_id_list().iter().cloned().collect(),
-                tags: tags(found.tags()),
-            })),
-            Err(error)
-                if error.as_service_error().is_some_and(GetOpenIDConnectProviderError::is_no_such_entity_exception) =>
-            {
-                Ok(None)
-            }
-            Err(error) => Err(AwsError::new("GetOpenIDConnectProvider", &error)),
-        }
+        let provider = found("GetOpenIDConnectProvider", call.send().await)?;
+        Ok(provider.map(|provider| ObservedProvider {
+            client_ids: provider.client_id_list().iter().cloned().collect(),
+            tags: tags(provider.tags()),
+        }))
     }
 
     /// `GetRole`, and what hangs on the role if there is one.
@@ -54,12 +45,8 @@ impl AccountApi {
     /// If a call fails other than with `NoSuchEntity`.
     pub async fn observe_role(&self, target: &Target) -> Result<Option<ObservedRole>, AwsError> {
         self.pace.turn().await;
-        let found = match self.iam.get_role().role_name(target.role_name.as_str()).send().await {
-            Ok(found) => found.role,
-            Err(error) if error.as_service_error().is_some_and(GetRoleError::is_no_such_entity_exception) => None,
-            Err(error) => return Err(AwsError::new("GetRole", &error)),
-        };
-        let Some(role) = found else { return Ok(None) };
+        let answer = found("GetRole", self.iam.get_role().role_name(target.role_name.as_str()).send().await)?;
+        let Some(role) = answer.and_then(|answer| answer.role) else { return Ok(None) };
         // A role that goes between two reads counts as gone; the next pass sees it whole.
         let Some(attached) = self.attached(target).await? else { return Ok(None) };
         let Some(inline) = self.inline(target).await? else { return Ok(None) };
@@ -68,42 +55,33 @@ impl AccountApi {
 
     async fn attached(&self, target: &Target) -> Result<Option<BTreeSet<String>>, AwsError> {
         let mut arns = BTreeSet::new();
-        let mut pages =
-            self.iam.list_attached_role_policies().role_name(target.role_name.as_str()).into_paginator().send();
-        loop {
-            self.pace.turn().await;
-            match pages.next().await {
-                None => return Ok(Some(arns)),
-                Some(Ok(page)) => {
-                    arns.extend(page.attached_policies().iter().filter_map(|policy| policy.policy_arn.clone()));
-                }
-                Some(Err(error))
-                    if error
-                        .as_service_error()
-                        .is_some_and(ListAttachedRolePoliciesError::is_no_such_entity_exception) =>
-                {
-                    return Ok(None);
-                }
-                Some(Err(error)) => return Err(AwsError::new("ListAttachedRolePolicies", &error)),
-            }
+        let call = self.iam.list_attached_role_policies().role_name(target.role_name.as_str());
+        let mut pages = call.into_paginator().send();
+        self.pace.turn().await;
+        while let Some(page) = pages.next().await {
+            let Some(page) = found("ListAttachedRolePolicies", page)? else { return Ok(None) };
+            arns.extend(page.attached_policies().iter().filter_map(|policy| policy.policy_arn.clone()));
+            self.turn_for_more(page.is_truncated()).await;
         }
+        Ok(Some(arns))
     }
 
     async fn inline(&self, target: &Target) -> Result<Option<BTreeSet<String>>, AwsError> {
         let mut names = BTreeSet::new();
         let mut pages = self.iam.list_role_policies().role_name(target.role_name.as_str()).into_paginator().send();
-        loop {
+        self.pace.turn().await;
+        while let Some(page) = pages.next().await {
+            let Some(page) = found("ListRolePolicies", page)? else { return Ok(None) };
+            names.extend(page.policy_names().iter().cloned());
+            self.turn_for_more(page.is_truncated()).await;
+        }
+        Ok(Some(names))
+    }
+
+    /// Waits for the account's pace where another page is to be asked for.
+    async fn turn_for_more(&self, truncated: bool) {
+        if truncated {
             self.pace.turn().await;
-            match pages.next().await {
-                None => return Ok(Some(names)),
-                Some(Ok(page)) => names.extend(page.policy_names().iter().cloned()),
-                Some(Err(error))
-                    if error.as_service_error().is_some_and(ListRolePoliciesError::is_no_such_entity_exception) =>
-                {
-                    return Ok(None);
-                }
-                Some(Err(error)) => return Err(AwsError::new("ListRolePolicies", &error)),
-            }
         }
     }
 
@@ -115,20 +93,29 @@ impl AccountApi {
     /// names the provider.
     pub async fn role_that_trusts(&self, target: &Target, own_stays: bool) -> Result<Option<String>, AwsError> {
         let mut pages = self.iam.list_roles().into_paginator().send();
-        loop {
-            self.pace.turn().await;
-            match pages.next().await {
-                None => return Ok(None),
-                Some(Err(error)) => return Err(AwsError::new("ListRoles", &error)),
-                Some(Ok(page)) => {
-                    let counts = |role: &&Role| own_stays || role.role_name != target.role_name.as_str();
-                    let mut roles = page.roles().iter().filter(counts);
-                    if let Some(role) = roles.find(|role| trusts(role, &target.provider_arn)) {
-                        return Ok(Some(role.role_name.clone()));
-                    }
-                }
+        self.pace.turn().await;
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| AwsError::new("ListRoles", &error))?;
+            let counts = |role: &&Role| own_stays || role.role_name != target.role_name.as_str();
+            let mut roles = page.roles().iter().filter(counts);
+            if let Some(role) = roles.find(|role| trusts(role, &target.provider_arn)) {
+                return Ok(Some(role.role_name.clone()));
             }
+            self.turn_for_more(page.is_truncated()).await;
         }
+        Ok(None)
+    }
+}
+
+/// What a read finds; nothing, if AWS does not have it.
+fn found<T, E>(operation: &'static str, answer: Result<T, SdkError<E, HttpResponse>>) -> Result<Option<T>, AwsError>
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    match answer.map_err(|error| AwsError::new(operation, &error)) {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
 /// Why not. Of a role that is not ours the message says nothing but that its name is taken: what it
 /// holds is not for the namespace to know.
 pub(super) fn check(desired: &Desired, role: &ObservedRole) -> Result<(), Problem> {
-    let conflict = |reason, message: String| Problem { state: AccountState::Conflict, reason, message };
+    let conflict = |reason, message: String| Problem::new(AccountState::Conflict, reason, message);
     let name = &desired.target.role_name;
     if role.path != "/" {
         return Err(conflict(

@@ -46,6 +46,12 @@ pub struct Problem {
     pub message: String,
 }
 
+impl Problem {
+    fn new(state: AccountState, reason: Reason, message: impl Into<String>) -> Self {
+        Self { state, reason, message: message.into() }
+    }
+}
+
 /// What to do in one account.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plan {

@@ -19,7 +19,7 @@ pub(super) fn plan_provider(desired: &DesiredProvider, observed: Option<&Observe
     }
     let action = match observed {
         Some(provider) if provider.tags.contains_key(tags::HOLD) => {
-            plan.provider = Some(problem(
+            plan.provider = Some(Problem::new(
                 AccountState::Held,
                 Reason::Held,
                 format!("the OIDC provider lacks client ID {client_id}, and its tag {} forbids to add it", tags::HOLD),
@@ -27,7 +27,7 @@ pub(super) fn plan_provider(desired: &DesiredProvider, observed: Option<&Observe
             return;
         }
         Some(_) if !desired.managed => {
-            plan.provider = Some(problem(
+            plan.provider = Some(Problem::new(
                 AccountState::Failed,
                 Reason::ClientIdMissing,
                 format!(
@@ -37,11 +37,10 @@ pub(super) fn plan_provider(desired: &DesiredProvider, observed: Option<&Observe
             return;
         }
         None if !desired.managed => {
-            plan.provider = Some(problem(
+            plan.provider = Some(Problem::new(
                 AccountState::Failed,
                 Reason::ProviderNotFound,
-                "the OIDC provider does not exist: create it, or set oidcProvider.management to CreateOrAdopt"
-                    .to_owned(),
+                "the OIDC provider does not exist: create it, or set oidcProvider.management to CreateOrAdopt",
             ));
             return;
         }
@@ -49,8 +48,4 @@ pub(super) fn plan_provider(desired: &DesiredProvider, observed: Option<&Observe
         None => Action::CreateProvider { client_id, tags: desired.tags.clone() },
     };
     plan.steps.push(Step { phase: Phase::Provider, action });
-}
-
-fn problem(state: AccountState, reason: Reason, message: String) -> Problem {
-    Problem { state, reason, message }
 }

@@ -34,9 +34,9 @@ pub fn plan_removal(
 ) -> RemovalPlan {
     let Some(role) = role else { return RemovalPlan::default() };
     let Ownership::Ours(origin) = ownership(role, claim, known_role_id) else { return RemovalPlan::default() };
-    let blocked = |reason, message| RemovalPlan {
+    let blocked = |reason, message: String| RemovalPlan {
         actions: Vec::new(),
-        blocked: Some(Problem { state: AccountState::Held, reason, message }),
+        blocked: Some(Problem::new(AccountState::Held, reason, message)),
     };
     if role.tags.contains_key(tags::HOLD) {
         return blocked(Reason::Held, format!("role {} has the tag {}: take it off", role.name, tags::HOLD));

@@ -40,7 +40,7 @@ pub(super) fn plan_role(
     };
     plan.owned = role.tags.contains_key(tags::CLUSTER);
     if role.tags.contains_key(tags::HOLD) {
-        plan.role = Some(problem(
+        plan.role = Some(Problem::new(
             AccountState::Held,
             Reason::Held,
             format!("the role has the tag {}: it is read and not written until the tag is taken off", tags::HOLD),
@@ -62,7 +62,7 @@ pub(super) fn plan_role(
 
 /// The origin of a role that is ours or may become ours.
 fn whose(desired: &Desired, role: &ObservedRole, known_role_id: Option<&str>) -> Result<Origin, Problem> {
-    let other = |message| Err(problem(AccountState::Conflict, Reason::OwnedByOther, message));
+    let other = |message| Err(Problem::new(AccountState::Conflict, Reason::OwnedByOther, message));
     let name = &desired.target.role_name;
     match ownership(role, &desired.claim, known_role_id) {
         Ownership::Ours(origin) => Ok(origin),
@@ -139,7 +139,7 @@ fn missing(desired: &DesiredRole, role: &ObservedRole, plan: &mut Plan) {
 
 fn trust(desired: &DesiredRole, role: &ObservedRole, plan: &mut Plan) {
     let (foreign, revoking): (Vec<&String>, Vec<&String>) =
-        role.inline.iter().partition(|name| name.as_str() != REVOKE_SESSIONS);
+        role.inline.iter().partition(|name| !is_incident_inline(name));
     if !revoking.is_empty() {
         let message = format!("role {} has the inline policy {REVOKE_SESSIONS}; it is left alone", role.name);
         plan.notes.push(Note { reason: Reason::IncidentPolicy, message });
@@ -162,11 +162,10 @@ fn trust(desired: &DesiredRole, role: &ObservedRole, plan: &mut Plan) {
     } else if foreign.is_empty() {
         step(plan, Phase::Widen, action);
     } else if plan.role.is_none() {
-        plan.role = Some(problem(
+        plan.role = Some(Problem::new(
             AccountState::Conflict,
             Reason::RoleTooBroad,
-            "the role's trust policy is not opened while the role has inline policies that are not ours: remove them"
-                .to_owned(),
+            "the role's trust policy is not opened while the role has inline policies that are not ours: remove them",
         ));
     }
 }
@@ -203,15 +202,11 @@ pub(super) fn is_incident_inline(name: &str) -> bool {
 }
 
 fn incident(plan: &mut Plan, what: &str, arn: &str) {
-    plan.role = Some(problem(
+    plan.role = Some(Problem::new(
         AccountState::Held,
         Reason::IncidentPolicy,
         format!("the role has the {what} {arn}, which stops it: it is left alone until somebody takes it off"),
     ));
-}
-
-fn problem(state: AccountState, reason: Reason, message: String) -> Problem {
-    Problem { state, reason, message }
 }
 
 fn step(plan: &mut Plan, phase: Phase, action: Action) {
