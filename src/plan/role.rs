@@ -31,8 +31,8 @@ pub(super) fn plan_role(
         create(&desired.role, plan);
         return;
     };
-    let origin = match whose(desired, role, known_role_id) {
-        Ok(origin) => origin,
+    let standing = match whose(desired, role, known_role_id) {
+        Ok(standing) => standing,
         Err(problem) => {
             plan.role = Some(problem);
             return;
@@ -47,7 +47,7 @@ pub(super) fn plan_role(
         ));
         return;
     }
-    tag(&desired.role, role, origin, plan);
+    tag(&desired.role, role, &standing, plan);
     boundary(&desired.role, role, plan);
     extras(&desired.role, role, plan);
     // Of the steps that widen, the trust comes first: until it is right, nobody gains anything.
@@ -60,19 +60,28 @@ pub(super) fn plan_role(
     }
 }
 
-/// The origin of a role that is ours or may become ours.
-fn whose(desired: &Desired, role: &ObservedRole, known_role_id: Option<&str>) -> Result<Origin, Problem> {
+/// How a role stands that is ours or becomes ours.
+struct Standing {
+    origin: Origin,
+    /// Whether it was nobody's, whatever tags of ours somebody left on it.
+    adopts: bool,
+}
+
+/// The standing of a role that is ours or may become ours.
+fn whose(desired: &Desired, role: &ObservedRole, known_role_id: Option<&str>) -> Result<Standing, Problem> {
     let other = |message| Err(Problem::new(AccountState::Conflict, Reason::OwnedByOther, message));
     let name = &desired.target.role_name;
     match ownership(role, &desired.claim, known_role_id) {
-        Ownership::Ours(origin) => Ok(origin),
+        Ownership::Ours(origin) => Ok(Standing { origin, adopts: false }),
         Ownership::OtherResource(owner) => {
             other(format!("role {name} belongs to PortAwsIntegration {owner}: give this one another role.name"))
         }
         Ownership::OtherInstallation(cluster) => other(format!(
             "role {name} belongs to the operator installation {cluster}: give this one another role.name"
         )),
-        Ownership::Unclaimed => adoption::check(desired, role).map(|()| Origin::Adopted),
+        Ownership::Unclaimed => {
+            adoption::check(desired, role).map(|()| Standing { origin: Origin::Adopted, adopts: true })
+        }
     }
 }
 
@@ -85,16 +94,16 @@ fn create(desired: &DesiredRole, plan: &mut Plan) {
 
 /// Tags that are missing or differ. The claim comes before everything else, so that a crash never
 /// leaves a role changed and not marked as ours.
-fn tag(desired: &DesiredRole, role: &ObservedRole, origin: Origin, plan: &mut Plan) {
+fn tag(desired: &DesiredRole, role: &ObservedRole, standing: &Standing, plan: &mut Plan) {
     let mut wanted = desired.tags.clone();
-    wanted.insert(tags::ORIGIN.to_owned(), origin.tag_value().to_owned());
+    wanted.insert(tags::ORIGIN.to_owned(), standing.origin.tag_value().to_owned());
     let differing: Tags = wanted.into_iter().filter(|(key, value)| role.tags.get(key) != Some(value)).collect();
     if differing.is_empty() {
         return;
     }
     let claims = tags::CLAIM.iter().any(|key| differing.contains_key(*key));
-    let adopts = origin == Origin::Adopted && !role.tags.contains_key(tags::CLUSTER);
-    let former = role.tags.get(tags::CLUSTER).filter(|_| differing.contains_key(tags::CLUSTER)).cloned();
+    let adopts = standing.adopts;
+    let former = role.tags.get(tags::CLUSTER).filter(|_| !adopts && differing.contains_key(tags::CLUSTER)).cloned();
     let phase = if claims { Phase::Claim } else { Phase::Settle };
     step(plan, phase, Action::TagRole { tags: differing, adopts, former });
 }

@@ -334,6 +334,21 @@ fn a_fresh_account_takes_three_writes() {
     assert_eq!(operations, ["CreateOpenIDConnectProvider", "CreateRole", "AttachRolePolicy"]);
 }
 
+/// Tags that say only half of whose a role is make it nobody's: taking it over is told as that.
+#[test]
+fn a_role_with_half_a_claim_is_adopted_and_told_as_adopted() {
+    let desired = desired_of(&spec(|value| value["role"] = serde_json::json!({"adoption": "Adopt"})));
+    for cluster in ["here", "before"] {
+        let mut observed = Observed::default();
+        plan(&desired, &observed, None).steps.iter().for_each(|step| apply(&mut observed, &step.action));
+        let role = observed.role.as_mut().unwrap();
+        role.tags = Tags::from([(tags::CLUSTER.to_owned(), cluster.to_owned())]);
+        let steps = plan(&desired, &observed, None).steps;
+        let told: Vec<_> = steps.iter().map(|step| (step.phase, step.action.event_reason())).collect();
+        assert_eq!(told, [(Phase::Claim, Reason::RoleAdopted)], "{cluster}");
+    }
+}
+
 #[test]
 fn an_attack_on_the_role_is_undone_by_detaching_before_opening() {
     let desired = desired_of(&spec(|_| ()));
