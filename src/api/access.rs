@@ -134,7 +134,7 @@ pub struct Limits {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(max = 160),
-        regex(pattern = r"^arn:aws:iam::(aws|[0-9]{12}|\$\{accountId\}):policy(/[A-Za-z0-9_+=,.@-]+)+$")
+        regex(pattern = defaults::POLICY_ARN)
     )]
     pub permissions_boundary_arn: Option<String>,
 

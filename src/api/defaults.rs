@@ -1,4 +1,8 @@
-//! Defaults that an integration asks for and an access object allows alike.
+//! What both kinds have alike: defaults that an integration asks for and an access object allows, and
+//! the form of a policy ARN.
+
+/// The form of a managed policy's ARN, of AWS or of an account.
+pub(super) const POLICY_ARN: &str = r"^arn:aws:iam::(aws|[0-9]{12}|\$\{accountId\}):policy(/[A-Za-z0-9_+=,.@-]+)+$";
 
 /// The issuer of Port's production cluster, as Port's documentation gives it.
 pub(super) fn issuer_url() -> String {

@@ -5,11 +5,8 @@ use std::{
     time::Duration,
 };
 
-use kube::ResourceExt;
-
 use super::{
-    context::{Access, Context, Snapshot, owner_of},
-    events::Severity,
+    context::{Access, Context, Snapshot},
     gate::Superseded,
     reach::{Errand, unreachable},
     report::{Failure, Report},
@@ -109,18 +106,12 @@ impl Context {
             }
         }
         if let Some(error) = refused {
-            let failure = Failure::from(&error);
-            report.role = Some(Failure {
-                state: failure.state,
-                reason: if widens { Reason::RoleTooBroad } else { failure.reason },
-                message: if widens {
-                    format!("the role has more than is wanted and is not opened: {}", failure.message)
-                } else {
-                    failure.message
-                },
-                disposition: failure.disposition,
-                decided: false,
-            });
+            let mut failure = Failure::from(&error);
+            if widens {
+                failure.reason = Reason::RoleTooBroad;
+                failure.message = format!("the role has more than is wanted and is not opened: {}", failure.message);
+            }
+            report.role = Some(failure);
         }
         Ok(())
     }
@@ -200,51 +191,27 @@ impl Context {
             .map(|(reason, message)| (reason, format!("{prefix}{message}")))
             .collect();
         let still = |reason: Reason, note: &str| now.iter().any(|(r, n)| *r == reason && n == note);
-        self.events
-            .forget(object, |reason, note| is_state(reason) && note.starts_with(&prefix) && !still(reason, note));
+        self.events.forget(object, |reason, note| note.starts_with(&prefix) && !still(reason, note));
         for (reason, note) in &now {
-            self.events.state(object, Severity::Warning, *reason, note).await;
+            self.events.state(object, *reason, note).await;
         }
     }
-}
-
-/// Whether an event of this reason tells how something is, rather than what was done.
-fn is_state(reason: Reason) -> bool {
-    !matches!(
-        reason,
-        Reason::ProviderCreated
-            | Reason::ClientIdAdded
-            | Reason::RoleCreated
-            | Reason::RoleAdopted
-            | Reason::RoleTakenOver
-            | Reason::DriftCorrected
-            | Reason::RoleDeleted
-            | Reason::ProviderDeleted
-            | Reason::RoleReleased
-            | Reason::ProviderRetained
-            | Reason::Abandoned
-    )
 }
 
 /// Runs one pass to its end, and tells the queue.
 pub(super) async fn visit(context: Arc<Context>, key: WorkKey) {
     let snapshot = context.snapshot(&key);
     if let Some(snapshot) = snapshot {
-        let is_target = snapshot.object.spec.accounts.iter().any(|id| id == key.account.as_str());
+        let is_target = snapshot.object.spec.targets(key.account.as_str());
         let deleting = snapshot.object.metadata.deletion_timestamp.is_some() || !is_target;
         tracing::debug!(%key, deleting, generation = snapshot.object.metadata.generation, "a pass begins");
         let pass = async {
             if deleting {
-                context.remove(&snapshot).await
-            } else {
-                match context.ensure(&snapshot).await {
-                    Ok(report) => {
-                        context.conclude(&snapshot, report).await;
-                        Ok(())
-                    }
-                    Err(superseded) => Err(superseded),
-                }
+                return context.remove(&snapshot).await;
             }
+            let report = context.ensure(&snapshot).await?;
+            context.conclude(&snapshot, report).await;
+            Ok(())
         };
         match tokio::time::timeout(super::PASS_TIMEOUT, pass).await {
             Ok(Ok(())) => {}
@@ -273,13 +240,11 @@ impl Context {
     /// The change that ended the pass may have been seen by the reconcile before the pass began, so
     /// the account is asked for again, and the reconcile decides whether it still is a target.
     fn retry_superseded(&self, snapshot: &Snapshot) {
-        if owner_of(&snapshot.object) == snapshot.key.resource && !self.closing.load(Ordering::Acquire) {
-            let uid = snapshot.object.uid();
-            let current = self.find(&snapshot.key.resource).is_some_and(|object| object.uid() == uid);
-            if current {
-                self.request(snapshot.key.clone(), Priority::SpecChanged, Duration::from_millis(200));
-                self.reconcile_soon(&snapshot.key.resource);
-            }
+        let uid = &snapshot.object.metadata.uid;
+        let there = self.with_object(&snapshot.key.resource, |object| object.metadata.uid == *uid) == Some(true);
+        if there && !self.closing.load(Ordering::Acquire) {
+            self.request(snapshot.key.clone(), Priority::SpecChanged, Duration::from_millis(200));
+            self.reconcile_soon(&snapshot.key.resource);
         }
     }
 }

@@ -104,30 +104,26 @@ impl Context {
 
     /// Asks for a reconcile. It fails only when the controller has ended.
     pub(super) fn reconcile_soon(&self, resource: &Owner) {
-        let reference = ObjectRef::new(&resource.name).within(&resource.namespace);
-        if self.trigger.unbounded_send(reference).is_err() {
+        if self.trigger.unbounded_send(reference_to(resource)).is_err() {
             tracing::debug!(%resource, "the controller has ended, so no reconcile follows");
         }
     }
 
-    /// The object as the watch last saw it.
-    pub(super) fn find(&self, resource: &Owner) -> Option<Arc<PortAwsIntegration>> {
-        let reference = ObjectRef::new(&resource.name).within(&resource.namespace);
-        self.integrations.get(&reference)?.0.as_ref().ok().cloned().map(Arc::new)
+    /// Runs `f` on the object as the watch last saw it, if it can be read.
+    pub(super) fn with_object<T>(&self, resource: &Owner, f: impl FnOnce(&PortAwsIntegration) -> T) -> Option<T> {
+        self.integrations.get(&reference_to(resource))?.0.as_ref().ok().map(f)
     }
 
     /// Forgets the resources that are gone, once the store does not have them any more.
     pub(super) fn forget_gone(&self) {
         let known: BTreeSet<Owner> = self.resources().keys().cloned().collect();
-        let gone = known
-            .into_iter()
-            .filter(|owner| self.integrations.get(&ObjectRef::new(&owner.name).within(&owner.namespace)).is_none());
+        let gone = known.into_iter().filter(|owner| self.integrations.get(&reference_to(owner)).is_none());
         gone.for_each(|owner| self.forget(&owner));
     }
 
     pub(super) fn forget(&self, resource: &Owner) {
         self.resources().remove(resource);
-        self.queue().keep_only(resource, |_| false);
+        self.queue().forget(resource);
     }
 
     pub(super) fn access(&self, name: &str) -> Access {
@@ -157,8 +153,15 @@ impl Context {
             owner_of(other) != *resource
                 && other.metadata.deletion_timestamp.is_none()
                 && other.spec.oidc_provider.url == issuer
-                && other.spec.accounts.iter().any(|id| id == account.as_str())
+                && other.spec.targets(account.as_str())
         })
+    }
+
+    /// Generation of an access object, if there is one that can be read.
+    pub(super) fn access_generation(&self, name: &str) -> Option<i64> {
+        let stored = self.accesses.get(&ObjectRef::new(name))?;
+        let access = stored.0.as_ref().ok().filter(|access| access.metadata.deletion_timestamp.is_none())?;
+        access.metadata.generation
     }
 
     /// Runs `f` on the memory of one account, if the resource is still the same object.
@@ -173,6 +176,11 @@ impl Context {
 /// The name of a resource in AWS's tags and in the queue.
 pub(super) fn owner_of(object: &PortAwsIntegration) -> Owner {
     Owner { namespace: object.namespace().unwrap_or_default(), name: object.name_any() }
+}
+
+/// The store's and the controller's name of a resource.
+pub(super) fn reference_to(resource: &Owner) -> ObjectRef<Guarded> {
+    ObjectRef::new(&resource.name).within(&resource.namespace)
 }
 
 /// All broken rules in one sentence.

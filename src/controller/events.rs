@@ -25,13 +25,20 @@ const CONTROLLER: &str = "integrations.port.io/port-aws-operator";
 const REMEMBERED: usize = 10_000;
 const NOTE_BYTES: usize = 1024;
 
-/// How serious an event is.
+/// What an event tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Severity {
+enum Kind {
     /// Something was done.
-    Normal,
-    /// Somebody should look.
-    Warning,
+    Done,
+    /// Something is so, and somebody should look.
+    State,
+}
+
+/// An event that was written.
+struct Known {
+    kind: Kind,
+    name: String,
+    count: i32,
 }
 
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Clone)]
@@ -47,7 +54,7 @@ pub(super) struct Events {
     client: Client,
     instance: String,
     clock: Clock,
-    known: Arc<Mutex<BTreeMap<NoteKey, (String, i32)>>>,
+    known: Arc<Mutex<BTreeMap<NoteKey, Known>>>,
 }
 
 impl Events {
@@ -58,37 +65,38 @@ impl Events {
     /// Tells of something that was done. If it is done again, the event's count goes up.
     pub(super) async fn done(&self, object: &PortAwsIntegration, reason: Reason, note: &str) {
         let key = key(object, reason, note);
-        let counted = self.known().get_mut(&key).map(|(name, count)| {
-            *count += 1;
-            (name.clone(), *count)
+        let counted = self.known().get_mut(&key).map(|known| {
+            known.count += 1;
+            (known.name.clone(), known.count)
         });
         if let Some((name, count)) = counted
             && self.count(object, &name, count).await
         {
             return;
         }
-        self.create(object, key, Severity::Normal).await;
+        self.create(object, key, Kind::Done).await;
     }
 
     /// Tells of something that is so. The same is not told again until [`Events::forget`].
-    pub(super) async fn state(&self, object: &PortAwsIntegration, severity: Severity, reason: Reason, note: &str) {
+    pub(super) async fn state(&self, object: &PortAwsIntegration, reason: Reason, note: &str) {
         let key = key(object, reason, note);
         if !self.known().contains_key(&key) {
-            self.create(object, key, severity).await;
+            self.create(object, key, Kind::State).await;
         }
     }
 
     /// What was so is over: if it comes back, it is told again.
     pub(super) fn forget(&self, object: &PortAwsIntegration, is_over: impl Fn(Reason, &str) -> bool) {
         let uid = object.metadata.uid.as_deref().unwrap_or_default();
-        self.known().retain(|key, _| key.uid != uid || !is_over(key.reason, &key.note));
+        let over = |key: &NoteKey| key.uid == uid && is_over(key.reason, &key.note);
+        self.known().retain(|key, known| known.kind == Kind::Done || !over(key));
     }
 
-    fn known(&self) -> std::sync::MutexGuard<'_, BTreeMap<NoteKey, (String, i32)>> {
+    fn known(&self) -> std::sync::MutexGuard<'_, BTreeMap<NoteKey, Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn create(&self, object: &PortAwsIntegration, key: NoteKey, severity: Severity) {
+    async fn create(&self, object: &PortAwsIntegration, key: NoteKey, kind: Kind) {
         let now = self.clock.wall();
         let namespace = object.metadata.namespace.clone().unwrap_or_default();
         let object_name = object.metadata.name.as_deref().unwrap_or_default();
@@ -107,7 +115,7 @@ impl Events {
             regarding: Some(reference(object)),
             reporting_controller: Some(CONTROLLER.to_owned()),
             reporting_instance: Some(self.instance.clone()),
-            type_: Some(format!("{severity:?}")),
+            type_: Some(if kind == Kind::Done { "Normal" } else { "Warning" }.to_owned()),
             ..Event::default()
         };
         let api = Api::<Event>::namespaced(self.client.clone(), &namespace);
@@ -117,7 +125,7 @@ impl Events {
                 if known.len() >= REMEMBERED {
                     known.pop_first();
                 }
-                known.insert(key, (name, 1));
+                known.insert(key, Known { kind, name, count: 1 });
             }
             Err(error) => tracing::warn!(%error, reason = %key.reason, "an event could not be written"),
         }

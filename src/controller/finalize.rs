@@ -10,7 +10,6 @@ use kube::ResourceExt;
 
 use super::{
     context::{Access, Context, Snapshot, owner_of},
-    events::Severity,
     gate::Superseded,
     memory::{AccountMemory, Asked},
     reach::{Errand, unreachable},
@@ -44,21 +43,21 @@ pub(super) enum Decision {
 /// Decides what to do next about a resource that is being deleted, and asks for the visits.
 pub(super) async fn decide(context: &Context, resource: &Owner, object: &PortAwsIntegration) -> Decision {
     let targets = accounts_to_clear(context, resource, object);
-    let now_asked = Asked::of(object);
+    let mut open = open_accounts(context, resource, &targets);
     let blocked = blocked_in_cluster(context, object);
-    let abandoned = if blocked.is_some() && now_asked.abandon { targets.clone() } else { BTreeSet::new() };
-    for account in &abandoned {
-        leave_behind(context, resource, object, account, "nobody could look").await;
+    if blocked.is_some() && Asked::of(object).abandon {
+        for account in std::mem::take(&mut open) {
+            leave_behind(context, resource, object, &account, "nobody could look").await;
+        }
     }
-    let open = open_accounts(context, resource, &targets);
     if open.is_empty() {
         return Decision::Done;
     }
     if let Some((reason, message)) = blocked {
-        context.queue().keep_only(resource, |_| false);
+        context.queue().forget(resource);
         // Without numbers: they grow while a batch is coming in, and each would be another event.
         let note = message.chars().filter(|letter| !letter.is_ascii_digit()).collect::<String>();
-        context.events.state(object, Severity::Warning, Reason::DeletionBlocked, &format!("{reason}: {note}")).await;
+        context.events.state(object, Reason::DeletionBlocked, &format!("{reason}: {note}")).await;
         return Decision::Wait(targets, View::Deleting(Some((reason, message))));
     }
     request_removals(context, resource, object, &open);
@@ -218,7 +217,7 @@ impl Context {
             delay
         });
         if blocked {
-            self.events.state(object, Severity::Warning, Reason::DeletionBlocked, &note).await;
+            self.events.state(object, Reason::DeletionBlocked, &note).await;
         }
         self.request(key.clone(), Priority::Deletion, delay.unwrap_or(interval));
         self.reconcile_soon(&key.resource);

@@ -1,13 +1,16 @@
 //! What stands between a decision and a write to AWS: the object is still as it was, and its claim is
 //! stored.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use super::{
-    context::{Access, Context, Snapshot},
+    context::{Context, Snapshot},
     memory::Asked,
 };
-use crate::schedule::WorkKey;
+use crate::{api::PortAwsIntegration, schedule::WorkKey};
 
 /// How often a pass that waits for its claim looks whether its object still is.
 const ARM_RECHECK: Duration = Duration::from_secs(2);
@@ -19,7 +22,13 @@ pub(super) struct Superseded;
 impl Context {
     /// The object as it is now, if an account of it is to be visited.
     pub(super) fn snapshot(&self, key: &WorkKey) -> Option<Snapshot> {
-        let object = self.find(&key.resource)?;
+        // A pass looks at nothing of its status, which is most of a large object.
+        let object = self.with_object(&key.resource, |object| PortAwsIntegration {
+            metadata: object.metadata.clone(),
+            spec: object.spec.clone(),
+            status: None,
+        })?;
+        let object = Arc::new(object);
         let resources = self.resources();
         let memory = resources.get(&key.resource).filter(|memory| Some(&memory.uid) == object.metadata.uid.as_ref())?;
         let account = memory.accounts.get(&key.account)?.clone();
@@ -31,20 +40,15 @@ impl Context {
     /// Whether a write may start: the process is not ending, and the object and its access are still
     /// as they were when the pass began.
     pub(super) fn gate(&self, snapshot: &Snapshot) -> Result<(), Superseded> {
-        let current = self.find(&snapshot.key.resource).ok_or(Superseded)?;
-        let (then, now) = (&snapshot.object.metadata, &current.metadata);
-        let same = then.uid == now.uid
-            && then.generation == now.generation
-            && then.deletion_timestamp.is_some() == now.deletion_timestamp.is_some()
-            && snapshot.access_generation == self.access_generation(&current.spec.access_ref.name);
-        if same && !self.closing.load(Ordering::Acquire) { Ok(()) } else { Err(Superseded) }
-    }
-
-    fn access_generation(&self, name: &str) -> Option<i64> {
-        match self.access(name) {
-            Access::Found(access) => access.metadata.generation,
-            Access::Unreadable(_) | Access::Missing => None,
-        }
+        let then = &snapshot.object.metadata;
+        let unchanged = self.with_object(&snapshot.key.resource, |object| {
+            let now = &object.metadata;
+            then.uid == now.uid
+                && then.generation == now.generation
+                && then.deletion_timestamp.is_some() == now.deletion_timestamp.is_some()
+                && snapshot.access_generation == self.access_generation(&object.spec.access_ref.name)
+        });
+        if unchanged == Some(true) && !self.closing.load(Ordering::Acquire) { Ok(()) } else { Err(Superseded) }
     }
 
     /// Makes sure that finalizer and claim are stored before the first write to AWS. The reconcile

@@ -10,7 +10,6 @@ use kube::{
 
 use super::{
     context::Context,
-    events::Severity,
     memory::ResourceMemory,
     store::{self, StoreError},
 };
@@ -27,7 +26,7 @@ pub(super) async fn reconcile(found: &InvalidObject, context: &Context) -> Resul
         namespace: metadata.namespace.clone().unwrap_or_default(),
         name: metadata.name.clone().unwrap_or_default(),
     };
-    context.queue().keep_only(&resource, |_| false);
+    context.queue().forget(&resource);
     let told = context.resources().get(&resource).and_then(|memory| memory.told_invalid.clone());
     let stand_in = stand_in(found);
     let abandoned = metadata.annotations.as_ref().and_then(|all| all.get(ABANDON)).is_some_and(|value| value == "true");
@@ -43,7 +42,7 @@ pub(super) async fn reconcile(found: &InvalidObject, context: &Context) -> Resul
     }
     let note = format!("the object cannot be read, and AWS is left alone: {}", cut(&found.error, 700));
     tracing::warn!(%resource, error = %found.error, "an object cannot be read");
-    context.events.state(&stand_in, Severity::Warning, Reason::InvalidSpec, &note).await;
+    context.events.state(&stand_in, Reason::InvalidSpec, &note).await;
     write_conditions(context, found, &note).await?;
     let uid = metadata.uid.clone().unwrap_or_default();
     let mut memory = ResourceMemory::new(&uid, None, context.clock.now());

@@ -107,6 +107,12 @@ impl AccountMemory {
         memory
     }
 
+    /// Forgets all but what may be in AWS: the account is a target anew.
+    pub(super) fn begin_anew(&mut self) {
+        let (claimed, role_id) = (self.claimed, self.role_id.take());
+        *self = Self { claimed, role_id, ..Self::new() };
+    }
+
     /// Forgets the failures: what is wanted, or who may do it, has changed.
     pub(super) fn start_afresh(&mut self) {
         self.failures = 0;
@@ -132,8 +138,7 @@ pub(super) struct ResourceMemory {
     /// Accounts whose claim is in the stored status, with the finalizer on the object.
     pub(super) durable: BTreeSet<AccountId>,
     pub(super) published: Option<Published>,
-    /// The generations of spec and of the access object, and the request, that visits were last
-    /// asked for.
+    /// What visits were last asked for.
     pub(super) asked: Option<Asked>,
     /// Since when the access object is missing.
     pub(super) access_missing_since: Option<Duration>,

@@ -15,7 +15,7 @@ use super::{
     visits::{mark_targets, request_visits},
 };
 use crate::{
-    api::{PortAwsIntegration, Reason},
+    api::{PortAwsIntegration, PortAwsIntegrationStatus, Reason},
     domain::{AccountId, Owner},
     plan::{Granted, Target},
 };
@@ -58,7 +58,7 @@ fn remember(context: &Context, resource: &Owner, object: &PortAwsIntegration) {
     let uid = object.uid().unwrap_or_default();
     let mut resources = context.resources();
     if resources.get(resource).is_none_or(|memory| memory.uid != uid) {
-        context.queue().keep_only(resource, |_| false);
+        context.queue().forget(resource);
         resources.insert(resource.clone(), ResourceMemory::new(&uid, object.status.as_ref(), context.clock.now()));
     }
 }
@@ -74,7 +74,7 @@ fn decide(
     let targets = parsed.as_ref().cloned().unwrap_or_default();
     mark_targets(context, resource, &targets);
     let refuse = |reason, message: String| {
-        context.queue().keep_only(resource, |_| false);
+        context.queue().forget(resource);
         (targets.clone(), View::Refused(reason, message), None)
     };
     if let Err(error) = parsed {
@@ -95,7 +95,7 @@ fn decide(
     match Granted::check(&object.spec, &resource.namespace, &labels, &access.spec) {
         Err(violations) => return refuse(Reason::NotAllowed, describe(&violations, name)),
         Ok(_) if object.spec.suspend => {
-            context.queue().keep_only(resource, |_| false);
+            context.queue().forget(resource);
             return (targets, View::Suspended, None);
         }
         Ok(_) => {}
@@ -115,7 +115,7 @@ fn access_missing(
     name: &str,
     targets: BTreeSet<AccountId>,
 ) -> (BTreeSet<AccountId>, View, Option<Duration>) {
-    context.queue().keep_only(resource, |_| false);
+    context.queue().forget(resource);
     let now = context.clock.now();
     let since =
         context.resources().get_mut(resource).map_or(now, |memory| *memory.access_missing_since.get_or_insert(now));
@@ -138,7 +138,7 @@ async fn publish(
     view: View,
 ) -> Result<Option<Duration>, StoreError> {
     let now = context.clock.now();
-    let Some((status, former, claims, undurable)) = compute(context, resource, object, targets, view) else {
+    let Some(Due { status, former, claims, undurable }) = compute(context, resource, object, targets, view) else {
         return Ok(None);
     };
     let deleting = object.metadata.deletion_timestamp.is_some();
@@ -171,17 +171,26 @@ async fn publish(
     Ok(None)
 }
 
-type Computed = (crate::api::PortAwsIntegrationStatus, crate::api::PortAwsIntegrationStatus, BTreeSet<AccountId>, bool);
+/// What is due to be stored.
+struct Due {
+    status: PortAwsIntegrationStatus,
+    /// The status that is stored.
+    former: PortAwsIntegrationStatus,
+    /// The accounts that are claimed.
+    claims: BTreeSet<AccountId>,
+    /// Whether one of the claims is not stored yet.
+    undurable: bool,
+}
 
-/// The status that is due, the one that is stored, the accounts that are claimed, and whether a
-/// claim is not stored yet. None while a former process's status still says more than we know.
+/// What is due of a resource that is remembered. As long as a former process's status says more than
+/// is known here, that status is.
 fn compute(
     context: &Context,
     resource: &Owner,
     object: &PortAwsIntegration,
     targets: &BTreeSet<AccountId>,
     view: View,
-) -> Option<Computed> {
+) -> Option<Due> {
     let resources = context.resources();
     let memory = resources.get(resource)?;
     let former = memory.former_status(object);
@@ -197,10 +206,10 @@ fn compute(
         claims.iter().all(|id| former.accounts.iter().any(|entry| entry.claimed && entry.id == id.as_str()));
     if view == View::Active && inherited && unvisited && claims_stored && former.accounts.len() == memory.accounts.len()
     {
-        return Some((former.clone(), former, claims, undurable));
+        return Some(Due { status: former.clone(), former, claims, undurable });
     }
     let generation = object.metadata.generation.unwrap_or_default();
     let input =
         Input { spec: &object.spec, generation, former: &former, memory, targets, view, now: context.clock.wall() };
-    Some((input.status(), former, claims, undurable))
+    Some(Due { status: input.status(), former, claims, undurable })
 }

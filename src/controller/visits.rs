@@ -23,8 +23,7 @@ pub(super) fn mark_targets(context: &Context, resource: &Owner, targets: &BTreeS
     for id in targets {
         let account = memory.accounts.entry(id.clone()).or_insert_with(AccountMemory::new);
         if account.state == AccountState::Removed || account.gone {
-            let (claimed, role_id) = (account.claimed, account.role_id.take());
-            *account = AccountMemory { claimed, role_id, ..AccountMemory::new() };
+            account.begin_anew();
         }
     }
     for (_, account) in memory.accounts.iter_mut().filter(|(id, _)| !targets.contains(*id)) {
@@ -64,8 +63,7 @@ pub(super) fn request_visits(
                 continue;
             }
             if account.state == AccountState::NotAllowed {
-                let (claimed, role_id) = (account.claimed, account.role_id.take());
-                *account = AccountMemory { claimed, role_id, ..AccountMemory::new() };
+                account.begin_anew();
             }
             if changed {
                 account.start_afresh();
@@ -74,11 +72,8 @@ pub(super) fn request_visits(
                 // Nothing else asks for an account that was refused for a time.
                 wanted.push((id.clone(), Priority::NotReady, Duration::ZERO));
             } else {
-                wanted.push((
-                    id.clone(),
-                    first_priority(account, object, &now_asked),
-                    first_delay(account, object, &now_asked),
-                ));
+                let (priority, delay) = first_visit(account, object, &now_asked);
+                wanted.push((id.clone(), priority, delay));
             }
         }
     }
@@ -131,25 +126,18 @@ fn leaving(
     BTreeSet::new()
 }
 
-/// Whether a former process left the account ready for what is asked now.
-fn was_settled(account: &AccountMemory, object: &PortAwsIntegration, asked: &Asked) -> bool {
-    account.state == AccountState::Ready
+/// Why and in how long an account is visited for the first time in this process. One that a former
+/// process left ready for what is asked now is looked at some time in the interval, so that a restart
+/// does not look at all of them at once.
+fn first_visit(account: &AccountMemory, object: &PortAwsIntegration, asked: &Asked) -> (Priority, Duration) {
+    let settled = account.state == AccountState::Ready
         && account.generation == object.metadata.generation
-        && (asked.requested_at.is_none() || account.answered == asked.requested_at)
-}
-
-fn first_priority(account: &AccountMemory, object: &PortAwsIntegration, asked: &Asked) -> Priority {
-    if was_settled(account, object, asked) {
-        Priority::Poll
+        && (asked.requested_at.is_none() || account.answered == asked.requested_at);
+    if settled {
+        (Priority::Poll, Duration::from(object.spec.interval).mul_f64(crate::clock::jitter()))
     } else if account.claimed {
-        Priority::NotReady
+        (Priority::NotReady, Duration::ZERO)
     } else {
-        Priority::NeverVisited
+        (Priority::NeverVisited, Duration::ZERO)
     }
-}
-
-/// After a restart, accounts that were ready are looked at over the whole interval, not at once.
-fn first_delay(account: &AccountMemory, object: &PortAwsIntegration, asked: &Asked) -> Duration {
-    let spread = || Duration::from(object.spec.interval).mul_f64(crate::clock::jitter());
-    if was_settled(account, object, asked) { spread() } else { Duration::ZERO }
 }

@@ -9,7 +9,7 @@ use kube::runtime::{
     watcher,
 };
 
-use super::context::{Context, Guarded, owner_of};
+use super::context::{Context, Guarded, owner_of, reference_to};
 use crate::api::PortAwsIntegration;
 
 /// Notes in the context once the first list of a watch is in its store, and forgets what is gone. (A store's own
@@ -47,5 +47,5 @@ pub(super) fn references(
     let objects = store.state();
     let matching = objects.iter().filter_map(|object| object.0.as_ref().ok()).filter(|object| wanted(object));
     let owners = matching.map(owner_of);
-    owners.map(|owner| ObjectRef::new(&owner.name).within(&owner.namespace)).collect()
+    owners.map(|owner| reference_to(&owner)).collect()
 }

@@ -141,6 +141,12 @@ pub(super) fn computed_subject(organization_id: &str) -> String {
 }
 
 impl PortAwsIntegrationSpec {
+    /// Whether an account is a target.
+    #[must_use]
+    pub fn targets(&self, account: &str) -> bool {
+        self.accounts.iter().any(|id| id == account)
+    }
+
     /// The role's name: the one given, else made from the integration identifier.
     #[must_use]
     pub fn role_name(&self) -> String {

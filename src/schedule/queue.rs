@@ -88,6 +88,11 @@ impl Queue {
         }
     }
 
+    /// Forgets every request of a resource.
+    pub fn forget(&mut self, resource: &Owner) {
+        self.keep_only(resource, |_| false);
+    }
+
     /// Whether a visit is asked for or under way.
     #[must_use]
     pub fn contains(&self, key: &WorkKey) -> bool {
