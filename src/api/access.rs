@@ -7,7 +7,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::defaults;
+use super::{access_status::PortAwsAccessStatus, defaults};
 
 /// Set by the platform team: the namespaces that may use it, the accounts they may connect, and the
 /// bounds of what an integration may ask for there.
@@ -19,10 +19,26 @@ use super::defaults;
     plural = "portawsaccesses",
     shortname = "paa",
     category = "port",
+    status = "PortAwsAccessStatus",
     derive = "PartialEq",
     doc = "Says which namespaces may connect which AWS accounts to Port, and bounds what a PortAwsIntegration may ask for. Made by the platform team; whatever it does not allow is refused.",
-    printcolumn(name = "Accounts", type_ = "string", json_path = ".spec.accounts"),
-    printcolumn(name = "Organizations", type_ = "string", json_path = ".spec.limits.organizationIds"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].reason"),
+    printcolumn(name = "Integrations", type_ = "integer", json_path = ".status.reach.integrations"),
+    printcolumn(name = "Accounts", type_ = "integer", json_path = ".status.reach.accounts"),
+    printcolumn(name = "Reached", type_ = "integer", json_path = ".status.reach.reached"),
+    printcolumn(
+        name = "Port-Organizations",
+        type_ = "string",
+        json_path = ".spec.limits.organizationIds",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].message",
+        priority = 1
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
@@ -45,6 +61,11 @@ pub struct PortAwsAccessSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub assume_role: Option<AssumeRole>,
 
+    /// How AWS Organizations is asked which accounts there are. Absent, no integration may use
+    /// discovery.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub organizations: Option<Organizations>,
+
     /// Former installations of the operator whose roles and providers are to become this one's, as
     /// after a move to another cluster. A role becomes its resource's if namespace and name are the
     /// same.
@@ -66,6 +87,23 @@ pub struct AssumeRole {
 
     /// The external ID that the role's trust policy asks for. It is not a secret: it keeps others from
     /// making the operator act in your accounts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 1224), regex(pattern = r"^[A-Za-z0-9_+=,.@:/-]+$"))]
+    pub external_id: Option<String>,
+}
+
+/// How AWS Organizations is asked which accounts there are.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Organizations {
+    /// ARN of a role in the management account, or in one that is a delegated administrator of the
+    /// organization. Absent, the operator asks with its own credentials, which must then belong to
+    /// such an account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256), regex(pattern = r"^arn:aws:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@/-]+$"))]
+    pub role_arn: Option<String>,
+
+    /// The external ID that the role's trust policy asks for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 2, max = 1224), regex(pattern = r"^[A-Za-z0-9_+=,.@:/-]+$"))]
     pub external_id: Option<String>,

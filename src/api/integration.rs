@@ -6,7 +6,7 @@ use kube::{CustomResource, KubeSchema, core::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{defaults, status::PortAwsIntegrationStatus};
+use super::{defaults, discovery::Discovery, status::PortAwsIntegrationStatus};
 
 /// Connects AWS accounts to one AWS integration of Port ("AWS Hosted by Port"): in every account the
 /// operator keeps an IAM OIDC provider for Port's issuer and an IAM role that only Port's service
@@ -36,6 +36,7 @@ use super::{defaults, status::PortAwsIntegrationStatus};
     validation = Rule::new("self.integrationIdentifier == oldSelf.integrationIdentifier").message("integrationIdentifier cannot be changed, because the role and its tags carry it: create a new PortAwsIntegration and delete this one"),
     validation = Rule::new("has(self.role.name) == has(oldSelf.role.name) && (!has(self.role.name) || self.role.name == oldSelf.role.name)").message("role.name cannot be set, changed or removed later, because the old role would stay behind: create a new PortAwsIntegration and delete this one"),
     validation = Rule::new("self.oidcProvider.url == oldSelf.oidcProvider.url").message("oidcProvider.url cannot be changed, because the role in use trusts it: create a new PortAwsIntegration and delete this one"),
+    validation = Rule::new("has(self.accounts) != has(self.discovery)").message("set either accounts or discovery, and not both"),
     validation = Rule::new("duration(self.interval) >= duration('5m') && duration(self.interval) <= duration('24h')").message("interval must be from 5m to 24h"),
     validation = Rule::new("!has(self.role.tags) || self.role.tags.all(key, !key.lowerAscii().startsWith('aws:') && !key.lowerAscii().startsWith('port:') && !key.lowerAscii().startsWith('port-aws-operator/'))").message("role.tags may not use keys that start with aws:, port: or port-aws-operator/: they are kept for AWS, Port and the operator")
 )]
@@ -55,14 +56,21 @@ pub struct PortAwsIntegrationSpec {
     #[serde(default)]
     pub access_ref: AccessRef,
 
-    /// The AWS accounts to connect: IDs of 12 digits, each in quotes.
+    /// The AWS accounts to connect: IDs of 12 digits, each in quotes. Either this or discovery.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1, max = 2000), inner(regex(pattern = r"^[0-9]{12}$")))]
     #[x_kube(merge_strategy = kube::core::ListMerge::Set)]
     pub accounts: Vec<String>,
 
-    /// What becomes of the role in an account that is no longer listed here. Retain leaves it alone.
-    /// Delete deletes it if the operator made it; if more than a tenth of the accounts leave at once,
-    /// that waits for the annotation integrations.port.io/confirm-removal.
+    /// Connects the accounts that AWS Organizations has in some organizational units, and looks again
+    /// each interval. Either this or accounts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub discovery: Option<Discovery>,
+
+    /// What becomes of the role in an account that is no longer a target: it left the list, or two
+    /// discoveries in a row did not find it. Retain leaves it alone. Delete deletes it if the operator
+    /// made it; if more than a tenth of the accounts leave at once, that waits for the annotation
+    /// integrations.port.io/confirm-removal.
     #[serde(default)]
     pub account_removal_policy: AccountRemovalPolicy,
 

@@ -4,15 +4,21 @@
 #![allow(clippy::doc_markdown)]
 
 mod access;
+mod access_status;
 mod conditions;
 mod defaults;
+mod discovery;
 mod integration;
 mod reason;
 mod status;
 
-pub use access::{AdoptionLimit, AllowedNamespaces, AssumeRole, Limits, PortAwsAccess, PortAwsAccessSpec, TakeOver};
+pub use access::{
+    AdoptionLimit, AllowedNamespaces, AssumeRole, Limits, Organizations, PortAwsAccess, PortAwsAccessSpec, TakeOver,
+};
+pub use access_status::{PortAwsAccessStatus, ReachStatus};
 pub(crate) use conditions::cut;
 pub use conditions::{ConditionStatus, ConditionType, Conditions};
+pub use discovery::{Discovery, DiscoveryScope};
 pub use integration::{
     AccessRef, AccountRemovalPolicy, Adoption, DeletionPolicy, ExtraPolicies, Mode, OidcProviderSpec,
     PortAwsIntegration, PortAwsIntegrationSpec, ProviderDeletionPolicy, ProviderManagement, RoleSpec,
@@ -26,6 +32,8 @@ pub use status::{
 pub const GROUP: &str = "integrations.port.io";
 /// Set while something of a resource may exist in AWS.
 pub const FINALIZER: &str = "integrations.port.io/cleanup";
+/// On a `PortAwsAccess` that is needed to clear what was made through it.
+pub const IN_USE: &str = "integrations.port.io/in-use";
 /// A new value asks for a check at once; it is echoed in `status.lastHandledReconcileAt`.
 pub const REQUESTED_AT: &str = "integrations.port.io/requestedAt";
 /// The value `true` releases a blocked deletion; an Event says what stays behind in AWS.

@@ -21,8 +21,24 @@ pub enum Reason {
     NotAllowed,
     /// The `PortAwsAccess` does not exist.
     AccessNotFound,
+    /// The `PortAwsAccess` is to be deleted and still needed.
+    AccessInUse,
     /// The target accounts are known.
     Resolved,
+    /// AWS Organizations is being asked which accounts there are.
+    Discovering,
+    /// Discovery found no account.
+    NothingDiscovered,
+    /// Discovery found more accounts than one resource may have.
+    TooManyAccounts,
+    /// AWS Organizations does not know the root or the organizational unit.
+    ParentNotFound,
+    /// The credentials are of an account that is in no AWS organization.
+    NoOrganization,
+    /// AWS Organizations does not call the account ACTIVE.
+    AccountSuspended,
+    /// Every account that was found is left out.
+    AllSkipped,
     /// One or more accounts need somebody's help.
     AccountsFailing,
     /// One or more accounts failed and are tried again soon.

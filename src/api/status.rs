@@ -106,6 +106,8 @@ pub enum AccountState {
     Conflict,
     /// The PortAwsAccess does not cover it.
     NotAllowed,
+    /// AWS Organizations does not call it ACTIVE.
+    AccountSuspended,
     /// AWS or the hold tag says to leave it alone.
     Held,
     /// No target any more.
@@ -128,13 +130,14 @@ pub enum Use {
 /// How many accounts are in which state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AccountCounts {
-    /// Target accounts.
+    /// Target accounts, without those that are skipped.
     pub total: i32,
     /// Those in state Ready.
     pub ready: i32,
     /// Those that are neither ready nor pending nor skipped.
     pub failed: i32,
-    /// Those that are left out.
+    /// Accounts that discovery found and that are left out: the PortAwsAccess does not cover them, or
+    /// AWS Organizations does not call them ACTIVE.
     pub skipped: i32,
 }
 

@@ -36,8 +36,8 @@ pub struct Reach {
     pub account: AccountId,
     /// The access object by which it is reached: its UID and generation.
     pub access: (String, i64),
-    /// Name of the role to assume.
-    pub role_name: String,
+    /// Name of the role to assume, with its path if that is not `/`.
+    pub role: String,
     /// The external ID that the role's trust policy asks for.
     pub external_id: Option<String>,
     /// Name of the session in `CloudTrail`, at most 64 characters.
@@ -112,7 +112,7 @@ impl Assumed {
     ) -> Result<(Credentials, SystemTime), CredentialsError> {
         let wait = self.bucket.lock().unwrap_or_else(PoisonError::into_inner).take(self.clock.now());
         tokio::time::sleep(wait).await;
-        let role_arn = format!("arn:{partition}:iam::{}:role/{}", reach.account, reach.role_name);
+        let role_arn = format!("arn:{partition}:iam::{}:role/{}", reach.account, reach.role);
         let call = aws_sdk_sts::Client::new(hub)
             .assume_role()
             .role_arn(&role_arn)

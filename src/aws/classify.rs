@@ -11,6 +11,9 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 use crate::{api::Reason, schedule::Disposition};
 
+/// The calls that go to AWS Organizations.
+const ORGANIZATIONS: [&str; 3] = ["DescribeOrganization", "ListAccountsForParent", "ListOrganizationalUnitsForParent"];
+
 /// How a call failed, without AWS's own words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault<'a> {
@@ -95,6 +98,15 @@ impl AwsError {
     pub fn advice(&self) -> String {
         let operation = self.operation;
         match self.reason {
+            Reason::AccessDenied if ORGANIZATIONS.contains(&operation) => format!(
+                "AWS refuses {operation}: spec.organizations of the PortAwsAccess has to lead to the management account or a delegated administrator, and its policy has to allow the call"
+            ),
+            Reason::NoOrganization => {
+                "the account that spec.organizations of the PortAwsAccess leads to is in no AWS organization".to_owned()
+            }
+            Reason::ParentNotFound => {
+                "AWS Organizations does not know one of discovery.organizationalUnitIds".to_owned()
+            }
             Reason::AccessDenied => {
                 format!("AWS refuses {operation}: check the operator's IAM policy and the SCPs of the account")
             }
@@ -132,6 +144,8 @@ pub fn classify(operation: &str, fault: Fault<'_>) -> (Reason, Disposition) {
         Fault::Unreadable => return (Reason::UnexpectedAnswer, Transient),
     };
     match code {
+        "AWSOrganizationsNotInUseException" => (Reason::NoOrganization, Waiting),
+        "ParentNotFoundException" => (Reason::ParentNotFound, Waiting),
         "NoSuchEntity" => (Reason::NotFoundInAccount, Transient),
         "EntityAlreadyExists" => (Reason::ConcurrentChange, Conflict),
         "ConcurrentModification" | "EntityTemporarilyUnmodifiable" => (Reason::ConcurrentChange, Transient),
@@ -152,6 +166,7 @@ pub fn classify(operation: &str, fault: Fault<'_>) -> (Reason, Disposition) {
         "InvalidInput"
         | "ValidationError"
         | "ValidationException"
+        | "InvalidInputException"
         | "MalformedPolicyDocument"
         | "UnmodifiableEntity"
         | "PolicyNotAttachable" => (Reason::InvalidRequest, Terminal),
@@ -160,6 +175,7 @@ pub fn classify(operation: &str, fault: Fault<'_>) -> (Reason, Disposition) {
         }
         code if code.starts_with("AccessDenied") || code == "UnauthorizedOperation" => (Reason::AccessDenied, Waiting),
         _ if status == 429 => (Reason::Throttled, Transient),
+        "ServiceException" => (Reason::ServiceUnavailable, Transient),
         _ if status >= 500 => (Reason::ServiceUnavailable, Transient),
         _ if status == 401 || status == 403 => (Reason::AccessDenied, Waiting),
         _ => (Reason::UnexpectedAnswer, Transient),
@@ -191,6 +207,12 @@ mod tests {
             ("DeleteRole", "DeleteConflict", 409, Reason::DeletionBlocked, Waiting),
             ("TagRole", "InvalidInput", 400, Reason::InvalidRequest, Terminal),
             ("AttachRolePolicy", "NoSuchEntity", 404, Reason::NotFoundInAccount, Transient),
+            ("ListAccountsForParent", "TooManyRequestsException", 400, Reason::Throttled, Transient),
+            ("ListAccountsForParent", "AccessDeniedException", 400, Reason::AccessDenied, Waiting),
+            ("ListAccountsForParent", "ParentNotFoundException", 400, Reason::ParentNotFound, Waiting),
+            ("ListAccountsForParent", "InvalidInputException", 400, Reason::InvalidRequest, Terminal),
+            ("ListAccountsForParent", "ServiceException", 400, Reason::ServiceUnavailable, Transient),
+            ("DescribeOrganization", "AWSOrganizationsNotInUseException", 400, Reason::NoOrganization, Waiting),
             ("GetRole", "SomethingNew", 400, Reason::UnexpectedAnswer, Transient),
         ] {
             let code = Some(code).filter(|code| !code.is_empty());

@@ -6,6 +6,7 @@ mod classify;
 mod credentials;
 mod execute;
 mod observe;
+mod organizations;
 
 use std::{
     collections::BTreeMap,
@@ -17,6 +18,7 @@ pub use ambient::{Ambient, Caller};
 pub use assumed::Reach;
 pub use classify::{AwsError, Fault, classify};
 pub use credentials::CredentialsError;
+pub use organizations::OrganizationsApi;
 
 use crate::{clock::Clock, domain::AccountId, schedule::TokenBucket};
 
@@ -103,6 +105,21 @@ impl Aws {
         Ok(self.api(&reach.account, &config))
     }
 
+    /// AWS Organizations: through a role, or with the operator's own credentials.
+    ///
+    /// # Errors
+    /// If there are no credentials, or the role cannot be assumed.
+    pub async fn organizations(&self, reach: Option<&Reach>) -> Result<OrganizationsApi, CredentialsError> {
+        let (account, config) = if let Some(reach) = reach {
+            (reach.account.clone(), self.assumed.config(&self.ambient, reach).await?)
+        } else {
+            let (config, caller) = self.ambient.config().await?;
+            (caller.account, config)
+        };
+        let pace = self.pace(&account);
+        Ok(OrganizationsApi { account, client: aws_sdk_organizations::Client::new(&config), pace })
+    }
+
     /// Asks for new credentials of an account at the next use: AWS no longer takes the present ones.
     pub async fn forget(&self, account: &AccountId) {
         self.assumed.forget(account);
@@ -110,8 +127,11 @@ impl Aws {
     }
 
     fn api(&self, account: &AccountId, config: &aws_config::SdkConfig) -> AccountApi {
+        AccountApi { iam: aws_sdk_iam::Client::new(config), pace: self.pace(account) }
+    }
+
+    fn pace(&self, account: &AccountId) -> Pace {
         let mut paces = self.paces.lock().unwrap_or_else(PoisonError::into_inner);
-        let pace = paces.entry(account.clone()).or_insert_with(|| Pace::new(self.clock)).clone();
-        AccountApi { iam: aws_sdk_iam::Client::new(config), pace }
+        paces.entry(account.clone()).or_insert_with(|| Pace::new(self.clock)).clone()
     }
 }

@@ -15,6 +15,7 @@ use crate::{
     api::{AccountState, Mode, PortAwsIntegration, Reason, Use},
     aws::{AccountApi, AwsError},
     clock::jitter,
+    domain::AccountId,
     plan::{Action, Desired, Granted, Observed, Origin, Ownership, Phase, Plan, Step, ownership, plan, used},
     schedule::{Disposition, Priority, WorkKey},
 };
@@ -28,7 +29,7 @@ impl Context {
         let labels = self.namespace_labels(&key.resource.namespace);
         let granted =
             Granted::check(&object.spec, &key.resource.namespace, &labels, &access.spec).map_err(|_| Superseded)?;
-        if object.spec.suspend || !access.spec.allows_account(key.account.as_str()) {
+        if object.spec.suspend || snapshot.is_left_out || !access.spec.allows_account(key.account.as_str()) {
             return Err(Superseded);
         }
         let partition = match self.aws.caller().await {
@@ -45,7 +46,9 @@ impl Context {
         };
         let observed = match api.observe(&desired.target).await {
             Ok(observed) => observed,
-            Err(error) => return Ok(Report::failed(self.aws_failure(snapshot, &error).await)),
+            Err(error) => {
+                return Ok(Report::failed(self.aws_failure(&snapshot.key, &snapshot.key.account, &error).await));
+            }
         };
         let mut plan = plan(&desired, &observed, snapshot.account.role_id.as_deref());
         let unsettled = snapshot.account.settling.hold_back(&mut plan.steps, self.clock.now());
@@ -94,7 +97,7 @@ impl Context {
                 Ok(role_id) => self.wrote(snapshot, desired, &step, role_id, report).await,
                 Err(error) => {
                     let goes_on = step.phase == Phase::Narrow && error.disposition.stalls();
-                    let failure = self.aws_failure(snapshot, &error).await;
+                    let failure = self.aws_failure(&snapshot.key, &snapshot.key.account, &error).await;
                     if goes_on {
                         refused.get_or_insert(error);
                     } else {
@@ -147,12 +150,17 @@ impl Context {
 
     /// Logs AWS's own words, which go nowhere else, and asks for other credentials if AWS does not
     /// take the present ones.
-    pub(super) async fn aws_failure(&self, snapshot: &Snapshot, error: &AwsError) -> Failure {
+    pub(super) async fn aws_failure(
+        &self,
+        key: &(impl std::fmt::Display + Sync),
+        account: &AccountId,
+        error: &AwsError,
+    ) -> Failure {
         let request_id = error.request_id.as_deref().unwrap_or("none");
-        tracing::warn!(key = %snapshot.key, operation = error.operation, code = error.code.as_deref(), reason = %error.reason, request_id, "a call to AWS failed");
-        tracing::debug!(key = %snapshot.key, operation = error.operation, detail = %error.detail, "AWS's answer");
+        tracing::warn!(%key, operation = error.operation, code = error.code.as_deref(), reason = %error.reason, request_id, "a call to AWS failed");
+        tracing::debug!(%key, operation = error.operation, detail = %error.detail, "AWS's answer");
         if error.reason == Reason::CredentialsUnavailable {
-            self.aws.forget(&snapshot.key.account).await;
+            self.aws.forget(account).await;
         }
         Failure::from(error)
     }
@@ -202,8 +210,7 @@ impl Context {
 pub(super) async fn visit(context: Arc<Context>, key: WorkKey) {
     let snapshot = context.snapshot(&key);
     if let Some(snapshot) = snapshot {
-        let is_target = snapshot.object.spec.targets(key.account.as_str());
-        let deleting = snapshot.object.metadata.deletion_timestamp.is_some() || !is_target;
+        let deleting = snapshot.object.metadata.deletion_timestamp.is_some() || !snapshot.is_target;
         tracing::debug!(%key, deleting, generation = snapshot.object.metadata.generation, "a pass begins");
         let pass = async {
             if deleting {
@@ -227,6 +234,7 @@ pub(super) async fn visit(context: Arc<Context>, key: WorkKey) {
                     message: format!("AWS did not answer within {} s", super::PASS_TIMEOUT.as_secs()),
                     disposition: Disposition::Transient,
                     decided: false,
+                    unreached: true,
                 };
                 context.conclude(&snapshot, Report::failed(failure)).await;
             }

@@ -11,7 +11,7 @@ use kube::{
     core::{DeserializeGuard, PartialObjectMeta},
     runtime::reflector::{ObjectRef, Store},
 };
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 
 use super::{
     events::Events,
@@ -23,7 +23,7 @@ use crate::{
     clock::Clock,
     domain::{AccountId, ClusterId, Owner},
     plan::{Claim, Violation},
-    schedule::{Priority, Queue, WorkKey},
+    schedule::{Priority, Queue, TokenBucket, WorkKey},
 };
 
 pub(super) type Guarded = DeserializeGuard<PortAwsIntegration>;
@@ -49,10 +49,18 @@ pub(super) struct Context {
     pub(super) durable: Notify,
     /// Asks for a reconcile of a resource.
     pub(super) trigger: UnboundedSender<ObjectRef<Guarded>>,
+    /// Asks for a reconcile of an access object.
+    pub(super) access_trigger: UnboundedSender<ObjectRef<GuardedAccess>>,
+    /// Paces the writes of the status of access objects.
+    pub(super) access_paces: Mutex<BTreeMap<String, TokenBucket>>,
+    /// The namespaces that are watched; none means all.
+    pub(super) watched: BTreeSet<String>,
     /// When the resources that are gone were asked to go; it only serves the count of deletions.
     pub(super) deleted: Mutex<BTreeMap<Owner, Timestamp>>,
     /// Deletions within a minute that need no confirmation; 0 means any number.
     pub(super) deletions_at_once: usize,
+    /// Lets a few discoveries run at once.
+    pub(super) discoveries: Semaphore,
     /// Set once the process is to end: no write starts any more.
     pub(super) closing: std::sync::atomic::AtomicBool,
 }
@@ -61,8 +69,20 @@ pub(super) struct Context {
 #[derive(Debug, Clone)]
 pub(super) enum Access {
     Found(Arc<PortAwsAccess>),
+    /// It is being deleted: it serves to clear what was made through it, and to nothing else.
+    Leaving(Arc<PortAwsAccess>),
     Unreadable(String),
     Missing,
+}
+
+impl Access {
+    /// The access object by which what is ours may be taken away.
+    pub(super) fn for_removal(self) -> Option<Arc<PortAwsAccess>> {
+        match self {
+            Self::Found(access) | Self::Leaving(access) => Some(access),
+            Self::Unreadable(_) | Self::Missing => None,
+        }
+    }
 }
 
 /// The object that a pass works for, as it was when the pass began.
@@ -74,6 +94,10 @@ pub(super) struct Snapshot {
     /// Generation of the access object, if there is one.
     pub(super) access_generation: Option<i64>,
     pub(super) account: AccountMemory,
+    /// Whether the account is a target, or else one that is to be cleared.
+    pub(super) is_target: bool,
+    /// Whether discovery found that the account is not ACTIVE.
+    pub(super) is_left_out: bool,
 }
 
 impl Context {
@@ -109,6 +133,13 @@ impl Context {
         }
     }
 
+    /// Asks for a look at an access object: what uses it, or how far it gets, may have changed.
+    pub(super) fn access_soon(&self, name: &str) {
+        if self.access_trigger.unbounded_send(ObjectRef::new(name)).is_err() {
+            tracing::debug!(name, "the controller has ended, so no reconcile follows");
+        }
+    }
+
     /// Runs `f` on the object as the watch last saw it, if it can be read.
     pub(super) fn with_object<T>(&self, resource: &Owner, f: impl FnOnce(&PortAwsIntegration) -> T) -> Option<T> {
         self.integrations.get(&reference_to(resource))?.0.as_ref().ok().map(f)
@@ -122,8 +153,11 @@ impl Context {
     }
 
     pub(super) fn forget(&self, resource: &Owner) {
-        self.resources().remove(resource);
+        let memory = self.resources().remove(resource);
         self.queue().forget(resource);
+        if let Some(memory) = memory {
+            self.access_soon(&memory.access_name);
+        }
     }
 
     pub(super) fn access(&self, name: &str) -> Access {
@@ -131,8 +165,9 @@ impl Context {
             Some(DeserializeGuard(Ok(access))) if access.metadata.deletion_timestamp.is_none() => {
                 Access::Found(Arc::new(access.clone()))
             }
-            None | Some(DeserializeGuard(Ok(_))) => Access::Missing,
+            Some(DeserializeGuard(Ok(access))) => Access::Leaving(Arc::new(access.clone())),
             Some(DeserializeGuard(Err(invalid))) => Access::Unreadable(invalid.error.clone()),
+            None => Access::Missing,
         }
     }
 
@@ -147,13 +182,24 @@ impl Context {
         Claim { cluster: self.cluster.clone(), former, owner: resource.clone() }
     }
 
-    /// Whether another live resource has an account as a target, with the same issuer.
+    /// Whether another live resource has an account as a target, with the same issuer. One whose
+    /// accounts are still to be discovered may have it.
     pub(super) fn provider_needed_by_others(&self, resource: &Owner, account: &AccountId, issuer: &str) -> bool {
+        let resources = self.resources();
         self.integrations.state().iter().filter_map(|object| object.0.as_ref().ok()).any(|other| {
-            owner_of(other) != *resource
+            let owner = owner_of(other);
+            let may_have = || {
+                let memory = resources.get(&owner);
+                let has = memory.is_some_and(|memory| memory.targets.contains(account));
+                let discovery = memory.and_then(|memory| memory.discovery.as_ref());
+                let known = discovery.is_some_and(|it| it.is_resolved(other.spec.discovery.as_ref()));
+                let listed = other.spec.accounts.iter().any(|id| id == account.as_str());
+                has || listed || (other.spec.discovery.is_some() && !known)
+            };
+            owner != *resource
                 && other.metadata.deletion_timestamp.is_none()
                 && other.spec.oidc_provider.url == issuer
-                && other.spec.targets(account.as_str())
+                && may_have()
         })
     }
 

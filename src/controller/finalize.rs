@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Duration,
 };
 
@@ -13,6 +14,7 @@ use super::{
     gate::Superseded,
     memory::{AccountMemory, Asked},
     reach::{Errand, unreachable},
+    remains::{Discovered, accounts_to_clear, discover_what_to_clear, is_unknown},
     report::{Failure, Report},
     status::View,
     store::has_finalizer,
@@ -36,21 +38,33 @@ const GRACE: Duration = Duration::from_secs(1);
 pub(super) enum Decision {
     /// Nothing of it is left: the finalizer may go.
     Done,
-    /// Accounts are still to be cleared; the status to show meanwhile.
-    Wait(BTreeSet<AccountId>, View),
+    /// Accounts are still to be cleared; the status to show meanwhile, and when to look again.
+    Wait(BTreeSet<AccountId>, View, Option<Duration>),
 }
 
 /// Decides what to do next about a resource that is being deleted, and asks for the visits.
-pub(super) async fn decide(context: &Context, resource: &Owner, object: &PortAwsIntegration) -> Decision {
+pub(super) async fn decide(context: &Arc<Context>, resource: &Owner, object: &PortAwsIntegration) -> Decision {
     let targets = accounts_to_clear(context, resource, object);
     let mut open = open_accounts(context, resource, &targets);
-    let blocked = blocked_in_cluster(context, object);
-    if blocked.is_some() && Asked::of(object).abandon {
+    let abandon = Asked::of(object).abandon;
+    let mut blocked = blocked_in_cluster(context, object);
+    let mut again = None;
+    let unknown = is_unknown(context, resource, object);
+    if unknown && abandon {
+        let note = "the deletion was abandoned: the accounts are not known, and roles and tags may stay behind in them";
+        context.events.done(object, Reason::Abandoned, note).await;
+    } else if unknown && blocked.is_none() {
+        match discover_what_to_clear(context, resource, object) {
+            Discovered::Soon(wait) => return Decision::Wait(targets, View::Deleting(None), wait),
+            Discovered::Blocked(reason, message, wait) => (blocked, again) = (Some((reason, message)), wait),
+        }
+    }
+    if blocked.is_some() && abandon {
         for account in std::mem::take(&mut open) {
             leave_behind(context, resource, object, &account, "nobody could look").await;
         }
     }
-    if open.is_empty() {
+    if open.is_empty() && (abandon || !unknown) {
         return Decision::Done;
     }
     if let Some((reason, message)) = blocked {
@@ -58,27 +72,10 @@ pub(super) async fn decide(context: &Context, resource: &Owner, object: &PortAws
         // Without numbers: they grow while a batch is coming in, and each would be another event.
         let note = message.chars().filter(|letter| !letter.is_ascii_digit()).collect::<String>();
         context.events.state(object, Reason::DeletionBlocked, &format!("{reason}: {note}")).await;
-        return Decision::Wait(targets, View::Deleting(Some((reason, message))));
+        return Decision::Wait(targets, View::Deleting(Some((reason, message))), again);
     }
     request_removals(context, resource, object, &open);
-    Decision::Wait(targets, View::Deleting(failing(context, resource, &open)))
-}
-
-/// The accounts where something may be: those that status says are claimed, and those of the spec
-/// that it does not know, as after a restore without status.
-fn accounts_to_clear(context: &Context, resource: &Owner, object: &PortAwsIntegration) -> BTreeSet<AccountId> {
-    let mut resources = context.resources();
-    let Some(memory) = resources.get_mut(resource) else { return BTreeSet::new() };
-    let known = |id: &AccountId| {
-        let entries = object.status.iter().flat_map(|status| &status.accounts);
-        entries.into_iter().any(|entry| entry.id == id.as_str())
-    };
-    for id in object.spec.accounts.iter().filter_map(|id| id.parse::<AccountId>().ok()) {
-        let unknown = !known(&id);
-        let account = memory.accounts.entry(id).or_insert_with(AccountMemory::new);
-        account.claimed |= unknown;
-    }
-    memory.accounts.iter().filter(|(_, account)| account.claimed).map(|(id, _)| id.clone()).collect()
+    Decision::Wait(targets, View::Deleting(failing(context, resource, &open)), again)
 }
 
 fn open_accounts(context: &Context, resource: &Owner, targets: &BTreeSet<AccountId>) -> BTreeSet<AccountId> {
@@ -95,7 +92,7 @@ fn blocked_in_cluster(context: &Context, object: &PortAwsIntegration) -> Option<
     }
     let name = &object.spec.access_ref.name;
     match context.access(name) {
-        Access::Found(_) => context.unconfirmed_batch(object).map(|size| {
+        Access::Found(_) | Access::Leaving(_) => context.unconfirmed_batch(object).map(|size| {
             let message = format!(
                 "{size} deletions were asked for within a minute: to confirm, annotate {CONFIRM_REMOVAL}=\"{size}\""
             );
@@ -230,7 +227,7 @@ impl Context {
         if blocked_in_cluster(self, object).is_some() {
             return Err(Superseded);
         }
-        let Access::Found(access) = self.access(&object.spec.access_ref.name) else { return Err(Superseded) };
+        let Some(access) = self.access(&object.spec.access_ref.name).for_removal() else { return Err(Superseded) };
         let partition = match self.aws.caller().await {
             Ok(caller) => caller.partition,
             Err(error) => return Ok(Some(unreachable(key, &error))),
@@ -245,7 +242,7 @@ impl Context {
         };
         let role = match api.observe_role(&target).await {
             Ok(role) => role,
-            Err(error) => return Ok(Some(self.aws_failure(snapshot, &error).await)),
+            Err(error) => return Ok(Some(self.aws_failure(&snapshot.key, &snapshot.key.account, &error).await)),
         };
         let deleting = object.metadata.deletion_timestamp.is_some();
         let retained = deleting && snapshot.account.state == AccountState::Removed;
@@ -304,7 +301,7 @@ impl Context {
         }
         let provider = match api.observe_provider(target).await {
             Ok(provider) => provider,
-            Err(error) => return Ok(Some(self.aws_failure(snapshot, &error).await)),
+            Err(error) => return Ok(Some(self.aws_failure(&snapshot.key, &snapshot.key.account, &error).await)),
         };
         let (resource, account) = (&snapshot.key.resource, &snapshot.key.account);
         let needed = self.provider_needed_by_others(resource, account, target.issuer.as_str());
@@ -313,7 +310,7 @@ impl Context {
             ProviderFate::Stays => "the operator did not make it, or it is held".to_owned(),
             ProviderFate::NeededHere => "another PortAwsIntegration needs it".to_owned(),
             ProviderFate::GoesUnlessTrusted => match api.role_that_trusts(target, role_stays).await {
-                Err(error) => return Ok(Some(self.aws_failure(snapshot, &error).await)),
+                Err(error) => return Ok(Some(self.aws_failure(&snapshot.key, &snapshot.key.account, &error).await)),
                 Ok(None) => return self.take_away(snapshot, api, target, &Action::DeleteProvider).await,
                 Ok(Some(role)) => format!("role {role} trusts it"),
             },
@@ -341,7 +338,7 @@ impl Context {
                 Ok(None)
             }
             Err(error) => {
-                let mut failure = self.aws_failure(snapshot, &error).await;
+                let mut failure = self.aws_failure(&snapshot.key, &snapshot.key.account, &error).await;
                 if failure.reason == Reason::DeletionBlocked {
                     failure.state = AccountState::Conflict;
                     failure.disposition = Disposition::Waiting;

@@ -34,11 +34,12 @@ impl Context {
         let account = memory.accounts.get(&key.account)?.clone();
         let requested_at = Asked::of(&object).requested_at;
         let access_generation = self.access_generation(&object.spec.access_ref.name);
-        Some(Snapshot { object, key: key.clone(), requested_at, access_generation, account })
+        let (is_target, is_left_out) = (memory.targets.contains(&key.account), memory.is_left_out(&key.account));
+        Some(Snapshot { object, key: key.clone(), requested_at, access_generation, account, is_target, is_left_out })
     }
 
-    /// Whether a write may start: the process is not ending, and the object and its access are still
-    /// as they were when the pass began.
+    /// Whether a write may start: the process is not ending, and the object, its access and whether
+    /// the account is a target are still as they were when the pass began.
     pub(super) fn gate(&self, snapshot: &Snapshot) -> Result<(), Superseded> {
         let then = &snapshot.object.metadata;
         let unchanged = self.with_object(&snapshot.key.resource, |object| {
@@ -48,7 +49,11 @@ impl Context {
                 && then.deletion_timestamp.is_some() == now.deletion_timestamp.is_some()
                 && snapshot.access_generation == self.access_generation(&object.spec.access_ref.name)
         });
-        if unchanged == Some(true) && !self.closing.load(Ordering::Acquire) { Ok(()) } else { Err(Superseded) }
+        let still_target =
+            self.resources().get(&snapshot.key.resource).map(|memory| memory.targets.contains(&snapshot.key.account));
+        let unchanged =
+            unchanged == Some(true) && (still_target == Some(snapshot.is_target) || then.deletion_timestamp.is_some());
+        if unchanged && !self.closing.load(Ordering::Acquire) { Ok(()) } else { Err(Superseded) }
     }
 
     /// Makes sure that finalizer and claim are stored before the first write to AWS. The reconcile

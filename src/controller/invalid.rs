@@ -34,7 +34,8 @@ pub(super) async fn reconcile(found: &InvalidObject, context: &Context) -> Resul
     if metadata.deletion_timestamp.is_some() && ours && abandoned {
         let note = "the deletion was abandoned: roles and tags of this resource may stay behind in its accounts";
         context.events.done(&stand_in, Reason::Abandoned, note).await;
-        store::write_finalizer(&context.client, &stand_in, false).await?;
+        let api = store::integrations(&context.client, &stand_in);
+        store::write_finalizer(&api, metadata, FINALIZER, false).await?;
         return Ok(Action::await_change());
     }
     if told.as_deref() == Some(found.error.as_str()) {
@@ -94,6 +95,7 @@ fn stand_in(found: &InvalidObject) -> PortAwsIntegration {
         integration_identifier: String::new(),
         access_ref: crate::api::AccessRef::default(),
         accounts: Vec::new(),
+        discovery: None,
         account_removal_policy: crate::api::AccountRemovalPolicy::Retain,
         oidc_provider: crate::api::OidcProviderSpec::default(),
         role: crate::api::RoleSpec::default(),

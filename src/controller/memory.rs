@@ -8,6 +8,7 @@ use std::{
 
 use kube::ResourceExt;
 
+use super::discovery::DiscoveryMemory;
 use crate::{
     api::{
         ABANDON, AccountState, AccountStatus, PortAwsIntegration, PortAwsIntegrationStatus, REQUESTED_AT, Reason, Use,
@@ -30,6 +31,8 @@ pub(super) enum Part {
 }
 
 /// One account of one resource.
+// Each flag stands for itself: no two of them make up one state.
+#[allow(clippy::struct_excessive_bools)]
 #[derive(Debug, Clone)]
 pub(super) struct AccountMemory {
     pub(super) state: AccountState,
@@ -59,6 +62,10 @@ pub(super) struct AccountMemory {
     pub(super) pending: Vec<String>,
     /// Deletion: nothing of ours is left, or it was abandoned.
     pub(super) gone: bool,
+    /// Discovery found it, and it is not visited: it does not count.
+    pub(super) skipped: bool,
+    /// Whether the last visit did not get into the account.
+    pub(super) unreached: bool,
 }
 
 impl AccountMemory {
@@ -82,6 +89,8 @@ impl AccountMemory {
             hidden_since: None,
             pending: Vec::new(),
             gone: false,
+            skipped: false,
+            unreached: false,
         }
     }
 
@@ -103,6 +112,9 @@ impl AccountMemory {
             }
         } else if entry.state == AccountState::Removed {
             (memory.state, memory.reason) = (AccountState::Removed, Reason::NoLongerTarget);
+        } else if entry.state == AccountState::AccountSuspended {
+            (memory.state, memory.reason) = (AccountState::AccountSuspended, Reason::AccountSuspended);
+            memory.message.clone_from(&entry.message);
         }
         memory
     }
@@ -111,6 +123,17 @@ impl AccountMemory {
     pub(super) fn begin_anew(&mut self) {
         let (claimed, role_id) = (self.claimed, self.role_id.take());
         *self = Self { claimed, role_id, ..Self::new() };
+    }
+
+    /// It is not visited, and why is known without a visit. One that discovery found does not count.
+    pub(super) fn leave_alone(&mut self, state: AccountState, message: String, discovered: bool, asked: &Asked) {
+        let reason = if state == AccountState::NotAllowed { Reason::NotAllowed } else { Reason::AccountSuspended };
+        (self.state, self.reason, self.message) = (state, reason, Some(message));
+        self.failing = Some(Disposition::Waiting);
+        self.delay = Duration::MAX;
+        self.visited = true;
+        self.skipped = discovered;
+        self.answered.clone_from(&asked.requested_at);
     }
 
     /// Forgets the failures: what is wanted, or who may do it, has changed.
@@ -135,6 +158,14 @@ pub(super) struct ResourceMemory {
     /// When this process first saw it.
     pub(super) since: Duration,
     pub(super) accounts: BTreeMap<AccountId, AccountMemory>,
+    /// The target accounts, those included that are left out.
+    pub(super) targets: BTreeSet<AccountId>,
+    /// The discovery, if the spec has one.
+    pub(super) discovery: Option<DiscoveryMemory>,
+    /// Name of the access object.
+    pub(super) access_name: String,
+    /// UID and generation of the access object that visits were last asked for with.
+    pub(super) access_seen: Option<(String, i64)>,
     /// Accounts whose claim is in the stored status, with the finalizer on the object.
     pub(super) durable: BTreeSet<AccountId>,
     pub(super) published: Option<Published>,
@@ -194,6 +225,10 @@ impl ResourceMemory {
             uid: uid.to_owned(),
             since: now,
             accounts,
+            targets: BTreeSet::new(),
+            discovery: None,
+            access_name: String::new(),
+            access_seen: None,
             durable: BTreeSet::new(),
             published: None,
             asked: None,
@@ -202,6 +237,11 @@ impl ResourceMemory {
             written_at: None,
             told_invalid: None,
         }
+    }
+
+    /// Whether discovery found that an account is not ACTIVE.
+    pub(super) fn is_left_out(&self, account: &AccountId) -> bool {
+        self.discovery.as_ref().is_some_and(|discovery| discovery.members.left_out().contains_key(account))
     }
 
     /// How long a status has to wait before it is written: passes wait for one that stores claims.

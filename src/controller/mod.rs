@@ -1,7 +1,10 @@
 //! The wiring: watches, the controller, the runner of account passes, and their end.
 
+mod access;
+mod access_status;
 mod account;
 mod context;
+mod discovery;
 mod events;
 mod finalize;
 mod gate;
@@ -10,6 +13,7 @@ mod memory;
 mod namespaces;
 mod reach;
 mod reconcile;
+mod remains;
 mod report;
 mod runner;
 mod status;
@@ -34,7 +38,7 @@ use kube::{
         reflector, watcher,
     },
 };
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 
 use context::{Context, Guarded, GuardedAccess};
 use reconcile::reconcile;
@@ -50,6 +54,9 @@ use crate::{
 
 /// Longest pass over one account.
 const PASS_TIMEOUT: Duration = Duration::from_secs(120);
+/// What is heard of an access object within this time makes one reconcile: with many accounts there is
+/// much to hear.
+const ACCESS_DEBOUNCE: Duration = Duration::from_millis(500);
 /// Objects reconciled at once; a reconcile writes to the cluster at most and takes milliseconds.
 const RECONCILES: u16 = 8;
 
@@ -77,8 +84,9 @@ pub async fn run(client: Client, aws: Aws, options: Options, stop: watch::Receiv
     let (accesses, access_writer) = reflector::store();
     let (namespaces, namespace_writer) = reflector::store();
     let (trigger, triggered) = mpsc::unbounded();
-    let stores = Stores { integrations: integrations.clone(), accesses, namespaces };
-    let context = Arc::new(new_context(&client, aws, &options, stores, trigger));
+    let (access_trigger, access_triggered) = mpsc::unbounded();
+    let stores = Stores { integrations: integrations.clone(), accesses: accesses.clone(), namespaces };
+    let context = Arc::new(new_context(&client, aws, &options, stores, (trigger, access_trigger)));
 
     let access_events = watcher(Api::<GuardedAccess>::all(client.clone()), watcher::Config::default());
     let access_events = mark(&context, ACCESSES, access_events.default_backoff().reflect(access_writer));
@@ -88,11 +96,13 @@ pub async fn run(client: Client, aws: Aws, options: Options, stop: watch::Receiv
     let integration_events = namespaces::watch(&client, &options.namespaces);
     let integration_events = mark(&context, INTEGRATIONS, integration_events.reflect(integration_writer));
 
+    let on_access = Arc::clone(&context);
     let (by_access, by_namespace) = (integrations.clone(), integrations.clone());
     let controller = Controller::for_stream(quiet(integration_events.touched_objects()), integrations)
         .with_config(Config::default().concurrency(RECONCILES))
         .watches_stream(quiet(access_events.touched_objects()), move |access: GuardedAccess| {
             let name = access.name_any();
+            on_access.access_soon(&name);
             references(&by_access, move |object| object.spec.access_ref.name == name)
         })
         .watches_stream(quiet(namespace_events.touched_objects()), move |namespace| {
@@ -104,10 +114,18 @@ pub async fn run(client: Client, aws: Aws, options: Options, stop: watch::Receiv
         .run(after_sync, retry, Arc::clone(&context))
         .for_each(|_| std::future::ready(()));
 
+    // It hears of changes by the other one, whose watch of access objects serves both.
+    let accesses_controller = Controller::for_stream(futures::stream::pending(), accesses)
+        .with_config(Config::default().concurrency(1).debounce(ACCESS_DEBOUNCE))
+        .reconcile_on(access_triggered)
+        .graceful_shutdown_on(stopped(stop.clone()))
+        .run(access_after_sync, retry_access, Arc::clone(&context))
+        .for_each(|_| std::future::ready(()));
+
     let runner = tokio::spawn(runner::run(Arc::clone(&context), stop.clone()));
     tokio::spawn(close(Arc::clone(&context), stop));
     tokio::spawn(announce(Arc::clone(&context), options.namespaces));
-    controller.await;
+    tokio::join!(controller, accesses_controller);
     runner.await.map_err(|error| format!("the runner of passes ended abnormally: {error}"))
 }
 
@@ -121,12 +139,15 @@ struct Stores {
     namespaces: reflector::Store<PartialObjectMeta<Namespace>>,
 }
 
+type Triggers =
+    (mpsc::UnboundedSender<reflector::ObjectRef<Guarded>>, mpsc::UnboundedSender<reflector::ObjectRef<GuardedAccess>>);
+
 fn new_context(
     client: &Client,
     aws: Aws,
     options: &Options,
     stores: Stores,
-    trigger: mpsc::UnboundedSender<reflector::ObjectRef<Guarded>>,
+    (trigger, access_trigger): Triggers,
 ) -> Context {
     let clock = Clock::system();
     Context {
@@ -144,8 +165,12 @@ fn new_context(
         wake: Notify::new(),
         durable: Notify::new(),
         trigger,
+        access_trigger,
+        access_paces: Mutex::default(),
+        watched: options.namespaces.iter().cloned().collect(),
         deleted: Mutex::new(BTreeMap::new()),
         deletions_at_once: options.deletions_at_once,
+        discoveries: Semaphore::new(discovery::AT_ONCE),
         closing: AtomicBool::new(false),
     }
 }
@@ -169,15 +194,30 @@ async fn after_sync(object: Arc<Guarded>, context: Arc<Context>) -> Result<Actio
     reconcile(object, context).await
 }
 
+async fn access_after_sync(object: Arc<GuardedAccess>, context: Arc<Context>) -> Result<Action, StoreError> {
+    context.wait_listed(&[INTEGRATIONS, NAMESPACES]).await;
+    access::reconcile(object, context).await
+}
+
 // The controller's own signature for it.
 #[allow(clippy::needless_pass_by_value)]
-/// A write to the cluster failed: a conflict is resolved by a fresh read, the rest may pass.
+fn retry_access(object: Arc<GuardedAccess>, error: &StoreError, _: Arc<Context>) -> Action {
+    retry_in(&object.name_any(), error)
+}
+
+// The controller's own signature for it.
+#[allow(clippy::needless_pass_by_value)]
 fn retry(object: Arc<Guarded>, error: &StoreError, _: Arc<Context>) -> Action {
+    retry_in(&object.name_any(), error)
+}
+
+/// A write to the cluster failed: a conflict is resolved by a fresh read, the rest may pass.
+fn retry_in(name: &str, error: &StoreError) -> Action {
     if error.is_outdated() {
-        tracing::debug!(name = object.name_any(), %error, "the object has changed; it is read again");
+        tracing::debug!(name, %error, "the object has changed; it is read again");
         return Action::requeue(Duration::from_millis(200));
     }
-    tracing::warn!(name = object.name_any(), %error, "a reconcile failed");
+    tracing::warn!(name, %error, "a reconcile failed");
     Action::requeue(Duration::from_secs(2).mul_f64(1.0 + crate::clock::jitter()))
 }
 

@@ -5,8 +5,8 @@ use kube::ResourceExt;
 use super::{context::Context, report::Failure};
 use crate::{
     api::PortAwsAccess,
-    aws::{AccountApi, CredentialsError, Reach},
-    domain::{Owner, PolicyArn},
+    aws::{AccountApi, CredentialsError, OrganizationsApi, Reach},
+    domain::{Owner, Partition, PolicyArn},
     plan::{Desired, Target},
     policy::session::{self, Purpose, Scope},
     schedule::WorkKey,
@@ -37,13 +37,35 @@ impl Context {
         let reach = Reach {
             account: key.account.clone(),
             access: (access.uid().unwrap_or_default(), access.metadata.generation.unwrap_or_default()),
-            role_name: assume.role_name.clone(),
+            role: assume.role_name.clone(),
             external_id: assume.external_id.clone(),
             session_name: session_name(self.cluster.as_str(), &key.resource),
             purpose,
             policy,
         };
         self.aws.assume(&reach).await
+    }
+
+    /// AWS Organizations, as an access object says.
+    pub(super) async fn organizations(
+        &self,
+        access: &PortAwsAccess,
+        resource: &Owner,
+    ) -> Result<OrganizationsApi, CredentialsError> {
+        let organizations = access.spec.organizations.clone().unwrap_or_default();
+        let Some(role_arn) = organizations.role_arn else { return self.aws.organizations(None).await };
+        Partition::of_arn(&role_arn)?;
+        let fields: Vec<&str> = role_arn.splitn(6, ':').collect();
+        let reach = Reach {
+            account: fields.get(4).copied().unwrap_or_default().parse()?,
+            access: (access.uid().unwrap_or_default(), access.metadata.generation.unwrap_or_default()),
+            role: fields.get(5).and_then(|role| role.strip_prefix("role/")).unwrap_or_default().to_owned(),
+            external_id: organizations.external_id,
+            session_name: session_name(self.cluster.as_str(), resource),
+            purpose: Purpose::Discover,
+            policy: session::discover(),
+        };
+        self.aws.organizations(Some(&reach)).await
     }
 }
 

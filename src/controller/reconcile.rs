@@ -8,15 +8,16 @@ use kube::{Resource, ResourceExt, runtime::controller::Action};
 use super::{
     PASS_TIMEOUT,
     context::{Access, Context, Guarded, describe, owner_of},
+    discovery::{self, DiscoveryMemory},
     finalize, invalid,
     memory::{AccountMemory, Part, Published, ResourceMemory},
     status::{Input, View},
     store::{self, StoreError},
-    visits::{mark_targets, request_visits},
+    visits::{mark_targets, note_access, request_visits},
 };
 use crate::{
-    api::{PortAwsIntegration, PortAwsIntegrationStatus, Reason},
-    domain::{AccountId, Owner},
+    api::{FINALIZER, PortAwsIntegration, PortAwsIntegrationStatus, Reason},
+    domain::{AccountId, InvalidValue, Owner},
     plan::{Granted, Target},
 };
 
@@ -38,17 +39,18 @@ pub(super) async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Re
         }
         match finalize::decide(&context, &resource, object).await {
             finalize::Decision::Done => {
-                store::write_finalizer(&context.client, object, false).await?;
+                write_finalizer(&context, object, false).await?;
                 context.note_deleted(&resource, object);
                 context.forget(&resource);
                 return Ok(Action::await_change());
             }
-            finalize::Decision::Wait(targets, view) => (targets, view, None),
+            finalize::Decision::Wait(targets, view, again) => (targets, view, again),
         }
     } else {
         decide(&context, &resource, object)
     };
     let paced = publish(&context, &resource, object, &targets, view).await?;
+    context.access_soon(&object.spec.access_ref.name);
     let next = [again, paced].into_iter().flatten().min();
     Ok(next.map_or_else(Action::await_change, Action::requeue))
 }
@@ -61,23 +63,29 @@ fn remember(context: &Context, resource: &Owner, object: &PortAwsIntegration) {
         context.queue().forget(resource);
         resources.insert(resource.clone(), ResourceMemory::new(&uid, object.status.as_ref(), context.clock.now()));
     }
+    if let Some(memory) = resources.get_mut(resource) {
+        let former = std::mem::replace(&mut memory.access_name, object.spec.access_ref.name.clone());
+        if former != memory.access_name {
+            context.access_soon(&former);
+        }
+    }
 }
 
 /// What is to happen to a live object: its targets, what kind of answer it gets, and when to look
 /// again.
 fn decide(
-    context: &Context,
+    context: &Arc<Context>,
     resource: &Owner,
     object: &PortAwsIntegration,
 ) -> (BTreeSet<AccountId>, View, Option<Duration>) {
-    let parsed: Result<BTreeSet<AccountId>, _> = object.spec.accounts.iter().map(|id| id.parse()).collect();
-    let targets = parsed.as_ref().cloned().unwrap_or_default();
+    let listed = listed_accounts(context, resource, object);
+    let targets = listed.as_ref().cloned().unwrap_or_default();
     mark_targets(context, resource, &targets);
     let refuse = |reason, message: String| {
         context.queue().forget(resource);
         (targets.clone(), View::Refused(reason, message), None)
     };
-    if let Err(error) = parsed {
+    if let Err(error) = listed {
         return refuse(Reason::InvalidSpec, format!("spec.accounts: {error}"));
     }
     let name = &object.spec.access_ref.name;
@@ -86,7 +94,14 @@ fn decide(
         Access::Unreadable(error) => {
             return refuse(Reason::NotAllowed, format!("PortAwsAccess {name} cannot be read: {error}"));
         }
-        Access::Missing => return access_missing(context, resource, name, targets),
+        Access::Leaving(_) => {
+            return access_missing(context, resource, targets, format!("PortAwsAccess {name} is being deleted"));
+        }
+        Access::Missing => {
+            let message =
+                format!("PortAwsAccess {name} does not exist: the platform team has to create it (see accessRef)");
+            return access_missing(context, resource, targets, message);
+        }
     };
     if let Some(memory) = context.resources().get_mut(resource) {
         memory.access_missing_since = None;
@@ -105,27 +120,51 @@ fn decide(
     if let Err(error) = names {
         return refuse(Reason::InvalidSpec, error.to_string());
     }
+    note_access(context, resource, object, &access);
+    let again = discovery::attend(context, resource, object, &access);
     request_visits(context, resource, object, &access, &targets);
-    (targets, View::Active, None)
+    (targets, View::Active, again)
+}
+
+/// The accounts that the spec lists, or that discovery stands for so far.
+fn listed_accounts(
+    context: &Context,
+    resource: &Owner,
+    object: &PortAwsIntegration,
+) -> Result<BTreeSet<AccountId>, InvalidValue> {
+    let mut resources = context.resources();
+    let Some(memory) = resources.get_mut(resource) else { return Ok(BTreeSet::new()) };
+    if object.spec.discovery.is_none() {
+        memory.discovery = None;
+        return object.spec.accounts.iter().map(|id| id.parse()).collect();
+    }
+    if memory.discovery.is_none() {
+        memory.discovery = Some(DiscoveryMemory::begin(memory, object));
+    }
+    Ok(memory.discovery.as_ref().map(DiscoveryMemory::accounts).unwrap_or_default())
 }
 
 fn access_missing(
     context: &Context,
     resource: &Owner,
-    name: &str,
     targets: BTreeSet<AccountId>,
+    message: String,
 ) -> (BTreeSet<AccountId>, View, Option<Duration>) {
     context.queue().forget(resource);
     let now = context.clock.now();
     let since =
         context.resources().get_mut(resource).map_or(now, |memory| *memory.access_missing_since.get_or_insert(now));
-    let message = format!("PortAwsAccess {name} does not exist: the platform team has to create it (see accessRef)");
     let left = ACCESS_PATIENCE.saturating_sub(now.saturating_sub(since));
     if left.is_zero() {
         (targets, View::Refused(Reason::AccessNotFound, message), None)
     } else {
         (targets, View::AccessMissing(message), Some(left))
     }
+}
+
+async fn write_finalizer(context: &Context, object: &PortAwsIntegration, wanted: bool) -> Result<(), StoreError> {
+    let api = store::integrations(&context.client, object);
+    store::write_finalizer(&api, &object.metadata, FINALIZER, wanted).await
 }
 
 /// Writes the finalizer and the status, if either differs. Gives the wait if the status may not be
@@ -147,7 +186,7 @@ async fn publish(
             memory.durable.clear();
         }
         // The write changes the object, so the watch brings the next reconcile, which goes on.
-        store::write_finalizer(&context.client, object, true).await?;
+        write_finalizer(context, object, true).await?;
         return Ok(None);
     }
     if status != former {
@@ -155,7 +194,7 @@ async fn publish(
         if let Some(wait) = wait.filter(|wait| !wait.is_zero()) {
             return Ok(Some(wait));
         }
-        let written = store::write_status(&context.client, object, &status).await?;
+        let written = store::write_status(&store::integrations(&context.client, object), object, &status).await?;
         let mut resources = context.resources();
         if let Some(memory) = resources.get_mut(resource) {
             memory.pace.spend(now);
@@ -199,7 +238,7 @@ fn compute(
     let undurable = claims.iter().any(|id| !memory.durable.contains(id));
     let inherited = former.observed_generation == object.metadata.generation && memory.published.is_none();
     // What a former process wrote of an account that was not ready is not known here until a visit.
-    let untold = |account: &AccountMemory| !account.visited && account.provider == Part::Unknown;
+    let untold = |account: &AccountMemory| !account.visited && !account.skipped && account.provider == Part::Unknown;
     let unvisited = targets.iter().any(|id| memory.accounts.get(id).is_some_and(untold))
         && context.clock.now().saturating_sub(memory.since) < PASS_TIMEOUT;
     let claims_stored =

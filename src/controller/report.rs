@@ -27,6 +27,8 @@ pub(super) struct Failure {
     pub(super) disposition: Disposition,
     /// Whether it comes of a decision of ours, which only somebody else's change can change.
     pub(super) decided: bool,
+    /// Whether it is the way to the account that failed, and not what was to be done there.
+    pub(super) unreached: bool,
 }
 
 impl Failure {
@@ -38,6 +40,7 @@ impl Failure {
             message: message.to_owned(),
             disposition: Disposition::Terminal,
             decided: true,
+            unreached: false,
         }
     }
 }
@@ -50,6 +53,7 @@ impl From<&Problem> for Failure {
             message: problem.message.clone(),
             disposition: Disposition::Waiting,
             decided: true,
+            unreached: false,
         }
     }
 }
@@ -62,6 +66,7 @@ impl From<&AwsError> for Failure {
             message: error.advice(),
             disposition: error.disposition,
             decided: false,
+            unreached: false,
         }
     }
 }
@@ -74,6 +79,7 @@ impl From<&CredentialsError> for Failure {
             message: error.advice(),
             disposition: error.disposition(),
             decided: false,
+            unreached: true,
         }
     }
 }
@@ -139,6 +145,7 @@ impl Report {
         now: Duration,
     ) -> Duration {
         account.visited = true;
+        account.unreached = self.failure().is_some_and(|failure| failure.unreached);
         account.pending.clone_from(&self.pending);
         // A reading that does not show what we made says nothing new of it.
         let unsettled = self.unsettled.is_some() && self.failure().is_none();
@@ -228,7 +235,14 @@ mod tests {
     const INTERVAL: Duration = Duration::from_secs(30 * 60);
 
     fn failure(reason: Reason, disposition: Disposition) -> Failure {
-        Failure { state: state_of(reason), reason, message: "why".to_owned(), disposition, decided: false }
+        Failure {
+            state: state_of(reason),
+            reason,
+            message: "why".to_owned(),
+            disposition,
+            decided: false,
+            unreached: false,
+        }
     }
 
     fn failed(account: &mut AccountMemory, reason: Reason, disposition: Disposition, at: u64) -> Duration {

@@ -56,7 +56,7 @@ impl Input<'_> {
     /// The status.
     pub(super) fn status(&self) -> PortAwsIntegrationStatus {
         let accounts: Vec<AccountStatus> = self.accounts();
-        let counts = Self::counts(&accounts);
+        let counts = self.counts(&accounts);
         let role_arn_format = format!("arn:aws:iam::${{accountId}}:role/{}", self.spec.role_name());
         let ready = accounts.iter().filter(|account| account.state == AccountState::Ready);
         let role_arns = if accounts.len() <= ARNS_UP_TO {
@@ -81,8 +81,10 @@ impl Input<'_> {
         }
     }
 
+    /// The accounts that count.
     fn entries(&self) -> Vec<Entry<'_>> {
-        self.memory.accounts.iter().filter(|(id, _)| self.targets.contains(*id)).collect()
+        let counts = |(id, account): &Entry<'_>| self.targets.contains(*id) && !account.skipped;
+        self.memory.accounts.iter().filter(counts).collect()
     }
 
     /// An account that was not brought to this generation yet is pending, whatever it was before.
@@ -114,15 +116,20 @@ impl Input<'_> {
         self.memory.accounts.iter().map(entry).collect()
     }
 
-    fn counts(accounts: &[AccountStatus]) -> AccountCounts {
+    fn counts(&self, accounts: &[AccountStatus]) -> AccountCounts {
         let count = |states: &[AccountState]| {
             let matching = accounts.iter().filter(|account| states.contains(&account.state));
             i32::try_from(matching.count()).unwrap_or(i32::MAX)
         };
         let removed = count(&[AccountState::Removed]);
-        let total = i32::try_from(accounts.len()).unwrap_or(i32::MAX) - removed;
+        let skipped = if self.spec.discovery.is_some() {
+            count(&[AccountState::NotAllowed, AccountState::AccountSuspended])
+        } else {
+            0
+        };
+        let total = i32::try_from(accounts.len()).unwrap_or(i32::MAX) - removed - skipped;
         let (ready, pending) = (count(&[AccountState::Ready]), count(&[AccountState::Pending]));
-        AccountCounts { total, ready, failed: total - ready - pending, skipped: 0 }
+        AccountCounts { total, ready, failed: total - ready - pending, skipped }
     }
 
     fn conditions(&self, counts: AccountCounts) -> Vec<Condition> {
@@ -183,7 +190,14 @@ impl Input<'_> {
             .filter(|(_, account)| account.state != AccountState::Ready && !self.is_pending(account))
             .collect();
         let pending = entries.iter().any(|(_, account)| self.is_pending(account));
-        let progress = format!("{} of {} ready", counts.ready, accounts(counts.total));
+        let progress = progress(counts);
+        if let Some((reason, message, stalls)) = self.unresolved(counts) {
+            let first = entries.iter().all(|(_, account)| account.generation.is_none());
+            let status = if first && reason == Reason::Discovering { Unknown } else { False };
+            conditions.set(Ready, status, reason, &message);
+            let (kind, reason) = if stalls { (Stalled, reason) } else { (Reconciling, reason) };
+            return conditions.set(kind, True, reason, &message);
+        }
         if failing.is_empty() && pending {
             let first = entries.iter().all(|(_, account)| account.generation.is_none());
             let status = if first { Unknown } else { False };
@@ -208,11 +222,39 @@ impl Input<'_> {
         }
     }
 
+    /// Why it is not known which accounts there are, or why none of them counts; and whether that stalls.
+    fn unresolved(&self, counts: AccountCounts) -> Option<(Reason, String, bool)> {
+        let discovery = self.memory.discovery.as_ref()?;
+        if discovery.is_resolved(self.spec.discovery.as_ref()) {
+            let none = counts.total == 0;
+            let message = || format!("no account can be connected: all {} found are skipped", counts.skipped);
+            return none.then(|| (Reason::AllSkipped, message(), true));
+        }
+        match &discovery.failure {
+            Some((failure, wait)) => {
+                let stalls = failure.disposition.stalls() && *wait >= STALLED_AFTER;
+                Some((failure.reason, failure.message.clone(), stalls))
+            }
+            None => Some((Reason::Discovering, "AWS Organizations is being asked".to_owned(), false)),
+        }
+    }
+
     fn resolved(&self, counts: AccountCounts, conditions: &mut Conditions<'_>) {
+        let discovery = self.memory.discovery.as_ref();
+        let failure = discovery.and_then(|discovery| discovery.failure.as_ref());
         let (status, reason, message) = match &self.view {
             View::Refused(reason, message) => (ConditionStatus::False, *reason, message.clone()),
             View::AccessMissing(message) => (ConditionStatus::False, Reason::AccessNotFound, message.clone()),
-            _ => (ConditionStatus::True, Reason::Resolved, accounts(counts.total)),
+            _ => match (failure, discovery) {
+                (Some((failure, _)), _) => (ConditionStatus::False, failure.reason, failure.message.clone()),
+                (None, Some(discovery)) if !discovery.is_resolved(self.spec.discovery.as_ref()) => {
+                    (ConditionStatus::Unknown, Reason::Discovering, "AWS Organizations is being asked".to_owned())
+                }
+                (None, Some(discovery)) => {
+                    (ConditionStatus::True, Reason::Resolved, found(counts, discovery.members.missing()))
+                }
+                (None, None) => (ConditionStatus::True, Reason::Resolved, accounts(counts.total)),
+            },
         };
         conditions.set(ConditionType::AccountsResolved, status, reason, &message);
     }
@@ -233,9 +275,25 @@ impl Input<'_> {
     fn answered(&self) -> Option<String> {
         let asked = self.memory.asked.as_ref().and_then(|asked| asked.requested_at.clone());
         let entries = self.entries();
-        let all = !entries.is_empty() && entries.iter().all(|(_, account)| account.answered == asked);
-        if all && asked.is_some() { asked } else { self.former.last_handled_reconcile_at.clone() }
+        let discovery = self.memory.discovery.as_ref();
+        let discovered = discovery.is_none_or(|discovery| discovery.requested_at() == asked.as_ref());
+        let visited = !entries.is_empty() && entries.iter().all(|(_, account)| account.answered == asked);
+        if visited && discovered && asked.is_some() { asked } else { self.former.last_handled_reconcile_at.clone() }
     }
+}
+
+fn progress(counts: AccountCounts) -> String {
+    let skipped = if counts.skipped == 0 { String::new() } else { format!(", {} skipped", counts.skipped) };
+    format!("{} of {} ready{skipped}", counts.ready, accounts(counts.total))
+}
+
+fn found(counts: AccountCounts, missing: usize) -> String {
+    let skipped = if counts.skipped == 0 { String::new() } else { format!(", {} skipped", counts.skipped) };
+    let missing = match missing {
+        0 => String::new(),
+        count => format!("; {count} of them were not found this time, and go if the next discovery says so too"),
+    };
+    format!("{}{skipped}{missing}", accounts(counts.total))
 }
 
 fn accounts(count: i32) -> String {

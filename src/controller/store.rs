@@ -1,13 +1,15 @@
-//! Writes to the resource itself: its status, and the finalizer.
+//! Writes to the resources themselves: status and finalizers.
 
-use std::time::Duration;
+use std::{fmt::Debug, time::Duration};
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::{Patch, PatchParams},
 };
+use serde::{Serialize, de::DeserializeOwned};
 
-use crate::api::{FINALIZER, PortAwsIntegration, PortAwsIntegrationStatus};
+use crate::api::{FINALIZER, PortAwsIntegration};
 
 /// The field manager of everything that the operator writes to the cluster.
 pub(super) const MANAGER: &str = "port-aws-operator";
@@ -49,46 +51,57 @@ pub(super) async fn bounded<T>(call: impl Future<Output = kube::Result<T>>) -> R
 
 /// Writes status by server-side apply. The UID in the body makes the server refuse it (409) if the
 /// object was deleted and created again meanwhile.
-pub(super) async fn write_status(
-    client: &Client,
-    object: &PortAwsIntegration,
-    status: &PortAwsIntegrationStatus,
-) -> Result<PortAwsIntegration, StoreError> {
+pub(super) async fn write_status<K, S>(api: &Api<K>, object: &K, status: &S) -> Result<K, StoreError>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
+    S: Serialize,
+{
     let body = serde_json::json!({
-        "apiVersion": PortAwsIntegration::api_version(&()),
-        "kind": PortAwsIntegration::kind(&()),
-        "metadata": {"name": object.name_any(), "uid": object.metadata.uid},
+        "apiVersion": K::api_version(&()),
+        "kind": K::kind(&()),
+        "metadata": {"name": object.name_any(), "uid": object.meta().uid},
         "status": status,
     });
     let params = PatchParams::apply(MANAGER).force();
-    bounded(api(client, object).patch_status(&object.name_any(), &params, &Patch::Apply(&body))).await
+    bounded(api.patch_status(&object.name_any(), &params, &Patch::Apply(&body))).await
 }
 
-/// Sets or takes off the finalizer, against the version of the object that was read: a change in
-/// between makes the server refuse it (409), and the next reconcile tries again.
-pub(super) async fn write_finalizer(
-    client: &Client,
-    object: &PortAwsIntegration,
+/// Sets or takes off a finalizer, against the version of the object that was read: a change in between
+/// makes the server refuse it (409), and the next reconcile tries again.
+pub(super) async fn write_finalizer<K>(
+    api: &Api<K>,
+    metadata: &ObjectMeta,
+    finalizer: &str,
     wanted: bool,
-) -> Result<(), StoreError> {
-    let mut finalizers = object.finalizers().to_vec();
-    finalizers.retain(|finalizer| finalizer != FINALIZER);
+) -> Result<(), StoreError>
+where
+    K: Clone + Debug + DeserializeOwned,
+{
+    let mut finalizers = metadata.finalizers.clone().unwrap_or_default();
+    finalizers.retain(|other| other != finalizer);
     if wanted {
-        finalizers.push(FINALIZER.to_owned());
+        finalizers.push(finalizer.to_owned());
     }
     let body = serde_json::json!({"metadata": {
-        "resourceVersion": object.metadata.resource_version,
-        "uid": object.metadata.uid,
+        "resourceVersion": metadata.resource_version,
+        "uid": metadata.uid,
         "finalizers": finalizers,
     }});
     let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
-    bounded(api(client, object).patch(&object.name_any(), &params, &Patch::Merge(&body))).await.map(drop)
+    let name = metadata.name.as_deref().unwrap_or_default();
+    bounded(api.patch(name, &params, &Patch::Merge(&body))).await.map(drop)
 }
 
+/// Whether something of an integration may exist in AWS.
 pub(super) fn has_finalizer(object: &PortAwsIntegration) -> bool {
-    object.finalizers().iter().any(|finalizer| finalizer == FINALIZER)
+    carries(&object.metadata, FINALIZER)
 }
 
-fn api(client: &Client, object: &PortAwsIntegration) -> Api<PortAwsIntegration> {
+pub(super) fn carries(metadata: &ObjectMeta, finalizer: &str) -> bool {
+    metadata.finalizers.iter().flatten().any(|other| other == finalizer)
+}
+
+/// Where an integration is written to.
+pub(super) fn integrations(client: &Client, object: &PortAwsIntegration) -> Api<PortAwsIntegration> {
     Api::namespaced(client.clone(), &object.namespace().unwrap_or_default())
 }

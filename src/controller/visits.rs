@@ -1,12 +1,16 @@
 //! Which accounts a resource has, and which of them are to be visited when.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use kube::ResourceExt;
 
 use super::{
     context::Context,
-    memory::{AccountMemory, Asked},
+    discovery::left_out_message,
+    memory::{AccountMemory, Asked, ResourceMemory},
 };
 use crate::{
     api::{AccountRemovalPolicy, AccountState, CONFIRM_REMOVAL, Mode, PortAwsAccess, PortAwsIntegration, Reason},
@@ -15,10 +19,15 @@ use crate::{
     schedule::{Priority, WorkKey},
 };
 
+/// After a change of the access object, accounts are looked at again over this time for each: ten a
+/// second, as sessions of the new access have to be opened for them.
+const SPREAD_PER_ACCOUNT: Duration = Duration::from_millis(100);
+
 /// Accounts come to memory as targets, and leave it unless something of ours may be there.
 pub(super) fn mark_targets(context: &Context, resource: &Owner, targets: &BTreeSet<AccountId>) {
     let mut resources = context.resources();
     let Some(memory) = resources.get_mut(resource) else { return };
+    memory.targets.clone_from(targets);
     memory.accounts.retain(|id, account| targets.contains(id) || (account.claimed && !account.gone));
     for id in targets {
         let account = memory.accounts.entry(id.clone()).or_insert_with(AccountMemory::new);
@@ -35,6 +44,43 @@ pub(super) fn mark_targets(context: &Context, resource: &Owner, targets: &BTreeS
     }
 }
 
+/// A change of the access object, the first sight of it in this process apart: failures are forgotten,
+/// and every account is looked at again, spread over a time that grows with their number.
+pub(super) fn note_access(context: &Context, resource: &Owner, object: &PortAwsIntegration, access: &PortAwsAccess) {
+    let seen = (access.uid().unwrap_or_default(), access.metadata.generation.unwrap_or_default());
+    let mut resources = context.resources();
+    let Some(memory) = resources.get_mut(resource) else { return };
+    let former = memory.access_seen.replace(seen.clone());
+    if former.is_none_or(|former| former == seen) {
+        return;
+    }
+    let interval = Duration::from(object.spec.interval);
+    let within = (SPREAD_PER_ACCOUNT * u32::try_from(memory.accounts.len()).unwrap_or(u32::MAX)).min(interval);
+    if let Some(discovery) = memory.discovery.as_mut() {
+        discovery.start_afresh(context.clock.now(), within);
+    }
+    let mut queue = context.queue();
+    for (account, known) in &mut memory.accounts {
+        known.start_afresh();
+        let key = WorkKey { resource: resource.clone(), account: account.clone() };
+        if known.state != AccountState::Removed && known.visited {
+            let priority = if known.failing.is_some() { Priority::NotReady } else { Priority::Poll };
+            queue.request(key, priority, context.clock.now() + within.mul_f64(crate::clock::jitter()));
+        }
+    }
+}
+
+/// Why an account is not visited, if it is not.
+fn left_alone(memory: &ResourceMemory, account: &AccountId, access: &PortAwsAccess) -> Option<(AccountState, String)> {
+    let left_out = memory.discovery.as_ref().and_then(|discovery| discovery.members.left_out().get(account));
+    if let Some(word) = left_out {
+        return Some((AccountState::AccountSuspended, left_out_message(word)));
+    }
+    let refused = !access.spec.allows_account(account.as_str());
+    refused
+        .then(|| (AccountState::NotAllowed, format!("PortAwsAccess {} does not cover this account", access.name_any())))
+}
+
 /// Asks for the visits that are due by a change, or that nobody asked for yet.
 pub(super) fn request_visits(
     context: &Context,
@@ -44,46 +90,40 @@ pub(super) fn request_visits(
     targets: &BTreeSet<AccountId>,
 ) {
     let now_asked = Asked::of(object);
-    let mut wanted: Vec<(AccountId, Priority, Duration)> = Vec::new();
+    let mut wanted: BTreeMap<AccountId, (Priority, Duration)> = BTreeMap::new();
     {
         let mut resources = context.resources();
         let Some(memory) = resources.get_mut(resource) else { return };
         let former = memory.asked.replace(now_asked.clone());
         let changed = former.as_ref().is_some_and(|former| *former != now_asked);
+        let discovered = memory.discovery.is_some();
         for id in targets {
+            let alone = left_alone(memory, id, access);
             let Some(account) = memory.accounts.get_mut(id) else { continue };
-            if !access.spec.allows_account(id.as_str()) {
-                account.state = AccountState::NotAllowed;
-                account.reason = Reason::NotAllowed;
-                account.failing = Some(crate::schedule::Disposition::Waiting);
-                account.delay = Duration::MAX;
-                account.visited = true;
-                account.answered.clone_from(&now_asked.requested_at);
-                account.message = Some(format!("PortAwsAccess {} does not cover this account", access.name_any()));
+            if let Some((state, message)) = alone {
+                account.leave_alone(state, message, discovered, &now_asked);
                 continue;
             }
-            if account.state == AccountState::NotAllowed {
+            if matches!(account.state, AccountState::NotAllowed | AccountState::AccountSuspended) {
                 account.begin_anew();
             }
-            if changed {
+            let visit = if changed {
                 account.start_afresh();
-                wanted.push((id.clone(), Priority::SpecChanged, Duration::ZERO));
+                (Priority::SpecChanged, Duration::ZERO)
             } else if account.visited {
                 // Nothing else asks for an account that was refused for a time.
-                wanted.push((id.clone(), Priority::NotReady, Duration::ZERO));
+                (Priority::NotReady, Duration::ZERO)
             } else {
-                let (priority, delay) = first_visit(account, object, &now_asked);
-                wanted.push((id.clone(), priority, delay));
-            }
+                first_visit(account, object, &now_asked)
+            };
+            wanted.insert(id.clone(), visit);
         }
     }
     let leaving = leaving(context, resource, object, targets);
-    wanted.extend(leaving.iter().map(|id| (id.clone(), Priority::Deletion, Duration::ZERO)));
+    wanted.extend(leaving.into_iter().map(|id| (id, (Priority::Deletion, Duration::ZERO))));
     let mut queue = context.queue();
-    queue.keep_only(resource, |id| {
-        leaving.contains(id) || (targets.contains(id) && access.spec.allows_account(id.as_str()))
-    });
-    for (account, priority, delay) in wanted {
+    queue.keep_only(resource, |id| wanted.contains_key(id));
+    for (account, (priority, delay)) in wanted {
         let key = WorkKey { resource: resource.clone(), account };
         if priority == Priority::SpecChanged || !queue.contains(&key) {
             queue.request(key, priority, context.clock.now() + delay);
@@ -114,7 +154,7 @@ fn leaving(
         return leaving;
     }
     let word = format!(
-        "{} accounts left the list: to confirm, annotate {CONFIRM_REMOVAL}=\"{}\"",
+        "{} accounts are no longer targets: to confirm, annotate {CONFIRM_REMOVAL}=\"{}\"",
         leaving.len(),
         leaving.len()
     );

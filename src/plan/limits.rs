@@ -68,6 +68,11 @@ impl<'a> Granted<'a> {
             "limits.clientIds",
             format!("client ID {} is not allowed", provider.client_id),
         );
+        require(
+            spec.discovery.is_none() || access.organizations.is_some(),
+            "organizations",
+            "discovery is not allowed, as nothing says how AWS Organizations is asked".to_owned(),
+        );
         check_role(spec, access, &mut require);
         if violations.is_empty() { Ok(Self { spec, access }) } else { Err(violations) }
     }
@@ -141,12 +146,6 @@ pub(super) fn computed_subject(organization_id: &str) -> String {
 }
 
 impl PortAwsIntegrationSpec {
-    /// Whether an account is a target.
-    #[must_use]
-    pub fn targets(&self, account: &str) -> bool {
-        self.accounts.iter().any(|id| id == account)
-    }
-
     /// The role's name: the one given, else made from the integration identifier.
     #[must_use]
     pub fn role_name(&self) -> String {

@@ -17,6 +17,8 @@ pub enum Purpose {
     Manage,
     /// Taking them away: nothing that makes, opens or gives rights.
     Remove,
+    /// Asking AWS Organizations which accounts there are.
+    Discover,
 }
 
 /// The objects that a session may touch.
@@ -83,8 +85,19 @@ pub fn remove(scope: Scope<'_>) -> String {
     ])
 }
 
+/// The session policy for asking AWS Organizations.
+#[must_use]
+pub fn discover() -> String {
+    let actions = ["DescribeOrganization", "ListAccountsForParent", "ListOrganizationalUnitsForParent"];
+    document(&[allow_in("organizations", &actions, "*", None)])
+}
+
 fn allow(actions: &[&str], resource: &str, condition: Option<Value>) -> Value {
-    let actions: Vec<String> = actions.iter().map(|action| format!("iam:{action}")).collect();
+    allow_in("iam", actions, resource, condition)
+}
+
+fn allow_in(service: &str, actions: &[&str], resource: &str, condition: Option<Value>) -> Value {
+    let actions: Vec<String> = actions.iter().map(|action| format!("{service}:{action}")).collect();
     let mut statement = json!({"Effect": "Allow", "Action": actions, "Resource": resource});
     if let Some(condition) = condition {
         statement["Condition"] = condition;

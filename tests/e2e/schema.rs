@@ -78,6 +78,13 @@ impl Kind {
     /// value of a map. A value of null takes the field away.
     fn with(&self, path: &str, value: &Value) -> Value {
         let mut spec = self.smallest.clone();
+        if path.starts_with("/discovery") {
+            spec.as_object_mut().expect("fields").remove("accounts");
+            spec["discovery"] = json!({"organizationalUnitIds": ["ou-ab12-cdef3456"]});
+        }
+        if path.starts_with("/discovery/accountIds") {
+            spec["discovery"]["scope"] = "Intersection".into();
+        }
         let mut at = &mut spec;
         let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
         for (index, part) in parts.iter().enumerate() {
@@ -230,7 +237,7 @@ async fn every_rule_refuses_in_its_own_words_and_accepts_what_it_should() -> Res
     let mut rules = BTreeSet::new();
     messages(&integration.schema(), &mut rules);
     messages(&access.schema(), &mut rules);
-    assert_eq!(rules.len(), 7, "{rules:?}");
+    assert_eq!(rules.len(), 9, "{rules:?}");
     for rule in &rules {
         assert!(said.iter().any(|text| text.contains(rule)), "no refusal says: {rule}\n{said:#?}");
     }
@@ -266,6 +273,8 @@ async fn refused_changes(it: &Scenario) -> Result<Vec<String>> {
         ("unnamed", json!({"role": null, "oidcProvider": null})),
         ("named", json!({"role": {"name": "PortIntegrationRole-x", "maxSessionDuration": 7200}})),
         ("named", json!({"organizationId": "org_2", "accounts": ["444455556666"]})),
+        ("named", json!({"accounts": null, "discovery": {"organizationalUnitIds": ["r-ab12"]}})),
+        ("named", json!({"accounts": ["444455556666"], "discovery": null})),
     ] {
         let outcome = it.try_patch_spec(name, patch.clone()).await?;
         assert!(outcome.is_ok(), "{name}: {patch}: {outcome:?}");
@@ -356,9 +365,8 @@ async fn kubectl_explains_the_fields_and_prints_the_columns() -> Result<()> {
     assert_eq!(wide[0], ["NAME", "READY", "REASON", "ACCOUNTS", "READY-ACCOUNTS", "USED", "MESSAGE", "AGE"]);
     assert_eq!(wide[1][5..11], ["Unknown", "1", "of", "1", "account", "ready"]);
     let access = rows(&kubectl(&["get", "paa", it.namespace()]).await?);
-    assert_eq!(access[0], ["NAME", "ACCOUNTS", "ORGANIZATIONS", "AGE"]);
-    let account = format!("[\"{}\"]", it.account());
-    assert_eq!(access[1][..3], [it.namespace(), account.as_str(), "[\"org_Test1\"]"]);
+    assert_eq!(access[0], ["NAME", "READY", "REASON", "INTEGRATIONS", "ACCOUNTS", "REACHED", "AGE"]);
+    assert_eq!(access[1][..6], [it.namespace(), "True", "Ready", "1", "1", "1"]);
     let both = kubectl(&["get", "port", &namespace, "--output=name"]).await?;
     assert!(both.contains("portawsintegration.integrations.port.io/aws-prod"), "{both}");
     it.finish().await

@@ -88,6 +88,8 @@ pub fn integration_bounds() -> Vec<Bound> {
         Bound::new("/accessRef/name", "maxLength", 253, ""),
         Bound::new("/accounts", "minItems", 1, "11112222"),
         Bound::new("/accounts", "maxItems", 2000, "11112222"),
+        Bound::new("/discovery/accountIds", "minItems", 1, "11112222"),
+        Bound::new("/discovery/accountIds", "maxItems", 2000, "11112222"),
         Bound::new("/oidcProvider/url", "maxLength", 128, "https://"),
         Bound::new("/oidcProvider/clientId", "minLength", 1, ""),
         Bound::new("/oidcProvider/clientId", "maxLength", 255, ""),
@@ -164,7 +166,30 @@ pub fn integration_examples() -> Vec<Example> {
         choice("/role/adoption", ["Refuse", "Adopt"]),
         Example::new("/organizationId", "required", [Value::Null], none),
         Example::new("/integrationIdentifier", "required", [Value::Null], none),
-        Example::new("/accounts", "required", [Value::Null], none),
+        Example::new("/discovery/organizationalUnitIds", "required", [Value::Null], none),
+        Example::new("/discovery/organizationalUnitIds", "set", [json!(["r-ab12", "r-ab12"])], none),
+        Example::new("/discovery/organizationalUnitIds", "minItems", [json!([])], [json!(["r-ab12"])]),
+        Example::new("/discovery/organizationalUnitIds", "maxItems", [units(51)], [units(50)]),
+        Example::new(
+            "/discovery/organizationalUnitIds/[]",
+            "pattern",
+            ["", "*", "root", "ou-ab12", "ou-ab12-CDEF3456", "r-", "r-ab12-cdef3456", "ou-ab12-cdef3456 "],
+            ["r-ab12", "ou-ab12-cdef3456"],
+        ),
+        Example::new(
+            "/discovery/organizationalUnitIds/[]",
+            "maxLength",
+            [format!("ou-{}-{}", "a".repeat(32), "b".repeat(33))],
+            [format!("ou-{}-{}", "a".repeat(32), "b".repeat(32))],
+        ),
+        Example::new("/discovery/scope", "enum", ["", "ALL"], none),
+        Example::new("/discovery/accountIds", "set", [json!(["111122223333", "111122223333"])], none),
+        Example::new(
+            "/discovery/accountIds/[]",
+            "pattern",
+            BAD_ACCOUNTS.iter().copied().chain(["*"]),
+            ["000000000000"],
+        ),
         Example::new("/suspend", "type", ["true"], [true, false]),
     ]
 }
@@ -177,6 +202,9 @@ pub fn access_bounds() -> Vec<Bound> {
         Bound::new("/assumeRole/roleName", "maxLength", 64, ""),
         Bound::new("/assumeRole/externalId", "minLength", 2, ""),
         Bound::new("/assumeRole/externalId", "maxLength", 1224, ""),
+        Bound::new("/organizations/externalId", "minLength", 2, ""),
+        Bound::new("/organizations/externalId", "maxLength", 1224, ""),
+        Bound::new("/organizations/roleArn", "maxLength", 256, "arn:aws:iam::111122223333:role/"),
         Bound::new("/takeOver/[]/clusterId", "minLength", 1, ""),
         Bound::new("/takeOver/[]/clusterId", "maxLength", 128, ""),
         Bound::new("/allowedNamespaces/names", "maxItems", 500, "ns"),
@@ -222,6 +250,19 @@ pub fn access_examples() -> Vec<Example> {
         Example::new("/assumeRole/roleName", "required", [Value::Null], none),
         Example::new("/assumeRole/roleName", "pattern", BAD_ROLE_NAMES, ["PortAwsOperator"]),
         Example::new("/assumeRole/externalId", "pattern", ["a b", "a\"b", "*-"], ["a:b/c=d", "0123"]),
+        Example::new(
+            "/organizations/roleArn",
+            "pattern",
+            [
+                "",
+                "PortAwsOrganizations",
+                "arn:aws:iam::*:role/x",
+                "arn:aws-cn:iam::111122223333:role/x",
+                "arn:aws:iam::111122223333:role/*",
+            ],
+            ["arn:aws:iam::111122223333:role/x", "arn:aws:iam::111122223333:role/path/x"],
+        ),
+        Example::new("/organizations/externalId", "pattern", ["a b", "a\"b", "*-"], ["a:b/c=d", "0123"]),
         Example::new("/takeOver", "maxItems", [installations(21)], [installations(20)]),
         Example::new("/takeOver/[]/clusterId", "required", [Value::Null], none),
         Example::new("/takeOver/[]/clusterId", "pattern", ["a b", "*"], ["f3b6c1d0-0d4a-4f8e-9b43-7a2d7c3a1e55"]),
@@ -245,6 +286,10 @@ fn installations(count: usize) -> Value {
     (0..count).map(|index| json!({"clusterId": format!("cluster-{index}")})).collect()
 }
 
+fn units(count: usize) -> Value {
+    (0..count).map(|index| json!(format!("ou-ab12-cdef{index:04}"))).collect()
+}
+
 type Rule = (&'static str, Vec<Value>, Vec<Value>);
 
 /// Paths with values that only a CEL rule refuses, and such that it must not.
@@ -259,6 +304,25 @@ pub fn rules(kind: &str) -> Vec<Rule> {
         )];
     }
     vec![
+        ("/accounts", vec![Value::Null], vec![json!(["111122223333"])]),
+        (
+            "/discovery",
+            vec![Value::Null],
+            vec![
+                json!({"organizationalUnitIds": ["r-ab12"]}),
+                json!({"organizationalUnitIds": ["r-ab12"], "scope": "All"}),
+                json!({"organizationalUnitIds": ["r-ab12"], "scope": "Difference", "accountIds": ["111122223333"]}),
+            ],
+        ),
+        ("/discovery/scope", texts(&["Intersection", "Difference"]), texts(&["All"])),
+        (
+            "/discovery",
+            vec![
+                json!({"organizationalUnitIds": ["r-ab12"], "accountIds": ["111122223333"]}),
+                json!({"organizationalUnitIds": ["r-ab12"], "scope": "All", "accountIds": ["111122223333"]}),
+            ],
+            vec![],
+        ),
         ("/interval", texts(&["4m59s", "24h1s", "0s", "25h", "9999999h"]), texts(&["5m", "24h", "1439m60s", "30m"])),
         (
             "/role/tags",

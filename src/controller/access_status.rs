@@ -1,0 +1,130 @@
+//! The status of an access object, computed from what is remembered of the integrations that use it.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::{memory::AccountMemory, report::Failure};
+use crate::{
+    api::{ConditionStatus, ConditionType, Conditions, PortAwsAccess, PortAwsAccessStatus, ReachStatus, Reason, cut},
+    aws::CredentialsError,
+    domain::AccountId,
+};
+
+/// Why something is not reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Trouble {
+    reason: Reason,
+    message: String,
+    stalls: bool,
+}
+
+impl Trouble {
+    pub(super) fn of(account: &AccountMemory) -> Self {
+        let stalls = account.failing.is_some_and(crate::schedule::Disposition::stalls);
+        Self { reason: account.reason, message: account.message.clone().unwrap_or_default(), stalls }
+    }
+}
+
+impl From<&CredentialsError> for Trouble {
+    fn from(error: &CredentialsError) -> Self {
+        Self { reason: error.reason(), message: error.advice(), stalls: error.disposition().stalls() }
+    }
+}
+
+impl From<&Failure> for Trouble {
+    fn from(failure: &Failure) -> Self {
+        Self {
+            reason: failure.reason,
+            message: format!("discovery: {}", failure.message),
+            stalls: failure.disposition.stalls(),
+        }
+    }
+}
+
+/// Whether an account was reached when it was last tried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum AccountReach {
+    /// It was not tried yet.
+    Unknown,
+    /// It was.
+    Reached,
+    /// It was not.
+    Unreached(Trouble),
+}
+
+/// What is seen of an access object.
+#[derive(Debug)]
+pub(super) struct Sight {
+    caller: Result<String, Trouble>,
+    accounts: BTreeMap<AccountId, AccountReach>,
+    pub(super) integrations: usize,
+    pub(super) discovery: Option<Trouble>,
+}
+
+impl Sight {
+    pub(super) fn new(caller: Result<String, Trouble>) -> Self {
+        Self { caller, accounts: BTreeMap::new(), integrations: 0, discovery: None }
+    }
+
+    /// Of several integrations in one account, the one that did not get there counts.
+    pub(super) fn note(&mut self, account: &AccountId, reach: AccountReach) {
+        let known = self.accounts.entry(account.clone()).or_insert(AccountReach::Unknown);
+        if !matches!(known, AccountReach::Unreached(_)) && reach != AccountReach::Unknown {
+            *known = reach;
+        }
+    }
+
+    /// The status.
+    pub(super) fn status(
+        &self,
+        access: &PortAwsAccess,
+        former: &PortAwsAccessStatus,
+        now: Timestamp,
+    ) -> PortAwsAccessStatus {
+        let reach = self.reach();
+        let first = self.accounts.iter().find_map(|(id, reach)| match reach {
+            AccountReach::Unreached(trouble) => {
+                Some(Trouble { message: format!("{id}: {}", trouble.message), ..trouble.clone() })
+            }
+            _ => None,
+        });
+        let trouble = self.caller.as_ref().err().cloned().or_else(|| self.discovery.clone()).or(first);
+        let generation = access.metadata.generation.unwrap_or_default();
+        let mut conditions = Conditions::new(&former.conditions, generation, now);
+        let progress = format!("{} of {} accounts reached", reach.reached, reach.accounts);
+        if access.metadata.deletion_timestamp.is_some() {
+            let message = format!(
+                "{} PortAwsIntegrations need it to clear what they made: delete them first",
+                reach.integrations
+            );
+            conditions.set(ConditionType::Ready, ConditionStatus::False, Reason::AccessInUse, &message);
+            conditions.set(ConditionType::Reconciling, ConditionStatus::True, Reason::AccessInUse, &message);
+        } else if let Some(trouble) = &trouble {
+            let message = format!("{progress}; {}", trouble.message);
+            conditions.set(ConditionType::Ready, ConditionStatus::False, trouble.reason, &message);
+            let kind = if trouble.stalls { ConditionType::Stalled } else { ConditionType::Reconciling };
+            conditions.set(kind, ConditionStatus::True, trouble.reason, &message);
+        } else {
+            conditions.set(ConditionType::Ready, ConditionStatus::True, Reason::Ready, &progress);
+        }
+        PortAwsAccessStatus {
+            observed_generation: Some(generation),
+            conditions: conditions.finish(),
+            caller_arn: self.caller.as_ref().ok().cloned(),
+            reach: Some(reach),
+            last_error: trouble.map(|trouble| cut(&trouble.message, 512)),
+        }
+    }
+
+    fn reach(&self) -> ReachStatus {
+        let number = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
+        let count = |wanted: fn(&AccountReach) -> bool| number(self.accounts.values().filter(|it| wanted(it)).count());
+        ReachStatus {
+            integrations: number(self.integrations),
+            accounts: number(self.accounts.len()),
+            reached: count(|reach| *reach == AccountReach::Reached),
+            unreached: count(|reach| matches!(reach, AccountReach::Unreached(_))),
+        }
+    }
+}
