@@ -38,7 +38,7 @@ test: prerequisites test-unit test-backend test-e2e ## Run every test
 
 .PHONY: test-unit
 test-unit: ## Unit and property tests, and those of the test support itself
-	$(PARTS); $(CARGO) test $(WORKSPACE) --lib --bins --test control_plane --test aws_backend --test fixture
+	$(PARTS); $(CARGO) test $(WORKSPACE) --lib --bins --test control_plane --test aws_backend --test organizations --test fixture
 
 .PHONY: test-backend
 test-backend: ## Tests of the AWS backend

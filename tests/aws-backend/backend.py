@@ -19,7 +19,9 @@ os.environ["MOTO_DISABLE_GLOBAL_CORS"] = "true"
 from moto.moto_server.werkzeug_app import create_backend_app  # noqa: E402
 
 import honest_iam  # noqa: E402
+import honest_organizations  # noqa: E402
 import identity  # noqa: E402
+import organization_control  # noqa: E402
 from calls import HttpRequest, HttpResponse  # noqa: E402
 from control import PREFIX, Control  # noqa: E402
 from documents import Permuter  # noqa: E402
@@ -40,9 +42,11 @@ def build(keep_calls: int) -> Respond:
     faults, lot = FaultTable(), ParkingLot()
     identity.install()
     honest_iam.install(permuter)
+    honest_organizations.install()
     apps: dict[str, WsgiApp] = {s: create_backend_app(s) for s in SERVICES}
     gateway = Gateway(apps, recorder, faults, lot)
     control = Control(gateway, recorder, faults, lot, permuter)
+    control.add(organization_control.routes(gateway.moto_lock))
 
     def respond(request: HttpRequest) -> HttpResponse | None:
         if request.path.startswith(PREFIX):

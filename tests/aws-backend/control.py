@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Any
@@ -22,6 +22,8 @@ from recorder import Recorder
 
 PREFIX = "/_control/"
 MAX_PATIENCE = 60.0
+
+Handler = Callable[["ControlRequest"], Any]
 
 _ACCOUNT = re.compile(r"\d{12}")
 
@@ -49,9 +51,9 @@ class ControlRequest:
             raise ControlError(400, f"{name} must be a string")
         return value
 
-    def account(self) -> str:
+    def account(self, name: str = "account") -> str:
         """The account in the body."""
-        return checked_account(self.text("account"))
+        return checked_account(self.text(name))
 
     def query_account(self) -> str | None:
         """The account in the query string, None if there is none."""
@@ -82,7 +84,7 @@ class Control:
         self._faults = faults
         self._lot = lot
         self._permuter = permuter
-        self._routes: dict[tuple[str, str], Callable[[ControlRequest], Any]] = {
+        self._routes: dict[tuple[str, str], Handler] = {
             ("GET", "health"): self._health,
             ("GET", "faults"): self._list_faults,
             ("POST", "faults"): self._add_fault,
@@ -99,6 +101,10 @@ class Control:
             ("POST", "reset"): self._reset,
         }
 
+    def add(self, routes: Mapping[tuple[str, str], Handler]) -> None:
+        """Takes further calls, by method and path."""
+        self._routes.update(routes)
+
     def handle(self, request: HttpRequest) -> HttpResponse:
         """Answers a control request, always in JSON."""
         try:
@@ -112,9 +118,11 @@ class Control:
             return _json(400, {"error": str(error)})
 
     def _route(self, request: HttpRequest) -> Any:
-        name, _, rest = request.path.removeprefix(PREFIX).partition("/")
-        route = self._routes.get((request.method, name))
-        if route is None or (rest and (request.method, name) != ("DELETE", "faults")):
+        path, rest = request.path.removeprefix(PREFIX), ""
+        if request.method == "DELETE" and path.startswith("faults/"):
+            path, _, rest = path.partition("/")
+        route = self._routes.get((request.method, path))
+        if route is None:
             raise ControlError(404, f"no such call: {request.method} {request.path}")
         body = json.loads(request.body or b"{}")
         if not isinstance(body, dict):

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from botocore.model import OperationNotFoundError
 
+import account_states
 from calls import AwsCall, HttpRequest, HttpResponse, parse_call
 from errors import error_code, error_response
 from faults import ERROR_KINDS, FaultTable, ParkingLot, Rule
@@ -114,6 +115,10 @@ class Gateway:
             message = f"The service {call.service or 'of this request'} is not served."
             return error_response(call, 501, "NotImplemented", message)
         record.applied = True
+        with self.moto_lock:
+            refusal = account_states.refusal(call, record.account)
+        if refusal:
+            return refusal
         return self._guarded(call.service, request, call)
 
     def _guarded(

@@ -20,6 +20,10 @@ from botocore.exceptions import ClientError
 
 ACCOUNT = "111122223333"
 OTHER = "444455556666"
+MANAGEMENT = "999900000000"
+MEMBER = "999900000001"
+DELEGATED = "999900000002"
+NOT_IN_USE = "AWSOrganizationsNotInUseException"
 PROVIDER_ARN = f"arn:aws:iam::{ACCOUNT}:oidc-provider/issuer.example"
 
 
@@ -138,6 +142,15 @@ class BackendCase(unittest.TestCase):
         found: list[dict[str, Any]] = self.control("GET", f"calls?{text}")["calls"]
         return found
 
+    def enforce_permissions_after(self, calls: int) -> None:
+        """Turns on moto's enforcement after so many calls."""
+        request = urllib.request.Request(
+            f"{self.backend.url}/moto-api/reset-auth",
+            data=str(calls).encode(),
+            headers={"Content-Type": "text/plain"},
+        )
+        urllib.request.urlopen(request, timeout=30).close()
+
     def refused(
         self, status: int, code: str, call: Callable[..., Any], **params: Any
     ) -> str:
@@ -157,3 +170,46 @@ class BackendCase(unittest.TestCase):
             self.control(method, path, body)
         with caught.exception as error:
             self.assertEqual(error.code, status)
+
+
+class OrganizationCase(BackendCase):
+    """Tests that have an organization."""
+
+    def client(self, account: str) -> Any:
+        return self.backend.client("organizations", self.backend.session(account))
+
+    def organize(self, **more: Any) -> dict[str, Any]:
+        """An organization with `a`, `b` in `a`, and two member accounts."""
+        body = {
+            "management": MANAGEMENT,
+            "units": [{"name": "a", "parent": None}, {"name": "b", "parent": "a"}],
+            "accounts": [{"id": MEMBER, "unit": "b"}, {"id": DELEGATED, "unit": None}],
+            "delegatedAdministrators": [] if "accounts" in more else [DELEGATED],
+            **more,
+        }
+        made: dict[str, Any] = self.control("POST", "organization", body)
+        return made
+
+    def change(self, call: str, **body: Any) -> Any:
+        return self.control(
+            "POST", f"organization/{call}", {"management": MANAGEMENT, **body}
+        )
+
+    def pages(self, call: Any, key: str, **params: Any) -> list[list[str]]:
+        """The ids on all pages of a listing."""
+        pages: list[list[str]] = []
+        token: dict[str, str] = {}
+        while True:
+            answer = call(**params, **token)
+            pages.append([item["Id"] for item in answer[key]])
+            if "NextToken" not in answer:
+                return pages
+            token = {"NextToken": answer["NextToken"]}
+
+    def accounts_in(self, parent: str) -> list[str]:
+        pages = self.pages(
+            self.client(MANAGEMENT).list_accounts_for_parent,
+            "Accounts",
+            ParentId=parent,
+        )
+        return [account for page in pages for account in page]

@@ -9,6 +9,7 @@ from typing import Any
 
 from moto.iam.models import OpenIDConnectProvider, Role, iam_backends
 from moto.moto_api._internal.models import moto_api_backend
+from moto.organizations.models import organizations_backends
 
 from identity import forget_credentials
 
@@ -28,6 +29,7 @@ def dump(account: str) -> dict[str, Any]:
 def reset_everything() -> None:
     """Drops all state of moto, issued credentials too."""
     moto_api_backend.reset()
+    organizations_backends.master_accounts.clear()
     forget_credentials()
 
 

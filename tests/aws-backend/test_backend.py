@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 import unittest
-import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -117,14 +116,6 @@ class Accounts(BackendCase):
     def test_unknown_credentials_are_of_the_default_account(self) -> None:
         session = boto3.Session("AKIAEXAMPLE", "secret", region_name="us-east-1")
         self.assertEqual(self.identity(session)[0], DEFAULT_ACCOUNT)
-
-    def enforce_permissions_after(self, calls: int) -> None:
-        request = urllib.request.Request(
-            f"{self.backend.url}/moto-api/reset-auth",
-            data=str(calls).encode(),
-            headers={"Content-Type": "text/plain"},
-        )
-        urllib.request.urlopen(request, timeout=30).close()
 
     def test_permissions_can_be_enforced(self) -> None:
         session = boto3.Session("AKIAEXAMPLE", "secret", region_name="us-east-1")

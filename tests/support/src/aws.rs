@@ -1,10 +1,11 @@
-//! The AWS backend of `tests/aws-backend`: IAM and STS on a loopback address, with a record of all
-//! calls, faults, and a view into every account.
+//! The AWS backend of `tests/aws-backend`: IAM, STS and Organizations on a loopback address, with a
+//! record of all calls, faults, and a view into every account.
 //!
 //! Accounts need no set-up: each test takes an unused account id and is alone there.
 
 mod calls;
 mod faults;
+mod organizations;
 mod python;
 mod state;
 
@@ -24,6 +25,7 @@ use serde_json::{Value, json};
 
 pub use calls::{Call, FaultMark, actions, by_operator, count_by_action, writes};
 pub use faults::{Fault, FaultId, Parked};
+pub use organizations::{MemberState, Organization, OrganizationSetup};
 pub use state::{AccountState, OidcProvider, Role};
 
 use crate::folder::Folder;
