@@ -124,8 +124,8 @@ pub(super) fn request_visits(
     let mut queue = context.queue();
     queue.keep_only(resource, |id| wanted.contains_key(id));
     for (account, (priority, delay)) in wanted {
-        let key = WorkKey { resource: resource.clone(), account };
-        if priority == Priority::SpecChanged || !queue.contains(&key) {
+        if priority == Priority::SpecChanged || !queue.contains(resource, &account) {
+            let key = WorkKey { resource: resource.clone(), account };
             queue.request(key, priority, context.clock.now() + delay);
         }
     }

@@ -170,9 +170,9 @@ impl Queue {
 
     /// Whether a visit is asked for or under way.
     #[must_use]
-    pub fn contains(&self, key: &WorkKey) -> bool {
-        let waits = || self.lanes.get(&key.resource).is_some_and(|lane| lane.entries.contains_key(&key.account));
-        self.runs(key) || waits()
+    pub fn contains(&self, resource: &Owner, account: &AccountId) -> bool {
+        let waits = || self.lanes.get(resource).is_some_and(|lane| lane.entries.contains_key(account));
+        self.runs(resource, account) || waits()
     }
 
     /// Starts the next pass, if one is due and a slot is free for it. `now` never goes back.
@@ -187,9 +187,7 @@ impl Queue {
             // The first one is the most urgent, so if it may not start, none after it may.
             let front = self.fronts.iter().find_map(|fronts| fronts.first().filter(may_start))?;
             let (resource, account) = (Arc::clone(&front.resource), front.account.clone());
-            let Some(&entry) = self.lanes.get(&resource).and_then(|lane| lane.entries.get(&account)) else {
-                return None;
-            };
+            let entry = *self.lanes.get(&resource)?.entries.get(&account)?;
             self.displace(&resource, &account, entry);
             if self.running.contains_key(&account) {
                 self.parked.entry(account.clone()).or_default().push(Arc::clone(&resource));
@@ -206,7 +204,7 @@ impl Queue {
 
     /// Ends a pass.
     pub fn finish(&mut self, key: &WorkKey) {
-        if !self.runs(key) {
+        if !self.runs(&key.resource, &key.account) {
             return;
         }
         let Some(resource) = self.running.remove(&key.account) else { return };
@@ -227,8 +225,8 @@ impl Queue {
         self.later.iter().map(|(due, ..)| *due).find(|due| *due > now)
     }
 
-    fn runs(&self, key: &WorkKey) -> bool {
-        self.running.get(&key.account).is_some_and(|resource| **resource == key.resource)
+    fn runs(&self, resource: &Owner, account: &AccountId) -> bool {
+        self.running.get(account).is_some_and(|running| **running == *resource)
     }
 
     /// The shared name of a resource.
