@@ -11,6 +11,7 @@ mod create;
 mod credentials;
 mod deletion;
 mod drift;
+mod fairness;
 mod faults;
 mod guard;
 mod iam;
