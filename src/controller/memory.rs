@@ -169,6 +169,8 @@ pub(super) struct ResourceMemory {
     /// Accounts whose claim is in the stored status, with the finalizer on the object.
     pub(super) durable: BTreeSet<AccountId>,
     pub(super) published: Option<Published>,
+    /// The version of the object that the finalizer was last written to.
+    pub(super) finalized: Option<String>,
     /// What visits were last asked for.
     pub(super) asked: Option<Asked>,
     /// Since when the access object is missing.
@@ -231,6 +233,7 @@ impl ResourceMemory {
             access_seen: None,
             durable: BTreeSet::new(),
             published: None,
+            finalized: None,
             asked: None,
             access_missing_since: None,
             pace: TokenBucket::new(STATUS_BURST, STATUS_PER_SECOND),

@@ -182,11 +182,19 @@ async fn publish(
     };
     let deleting = object.metadata.deletion_timestamp.is_some();
     if !claims.is_empty() && !store::has_finalizer(object) && !deleting {
+        let version = object.metadata.resource_version.clone();
         if let Some(memory) = context.resources().get_mut(resource) {
             memory.durable.clear();
+            if memory.finalized == version {
+                // It is written, and the watch is about to show it: the same again would be refused.
+                return Ok(None);
+            }
         }
         // The write changes the object, so the watch brings the next reconcile, which goes on.
         write_finalizer(context, object, true).await?;
+        if let Some(memory) = context.resources().get_mut(resource) {
+            memory.finalized = version;
+        }
         return Ok(None);
     }
     if status != former {
