@@ -30,8 +30,10 @@ pub struct Figures {
     pub peak_kib: u64,
     /// What was resident at the end.
     pub resident_kib: u64,
-    /// What is resident after a restart with everything Ready, and the most until then.
-    pub restarted_kib: [u64; 2],
+    /// What of it is data, and not code.
+    pub anonymous_kib: u64,
+    /// What is resident after a restart with everything Ready.
+    pub restarted_kib: u64,
     /// Threads at the end.
     pub threads: u64,
     /// Processor time in the operator's own code.
@@ -45,7 +47,8 @@ pub struct Figures {
 impl Figures {
     /// Takes over what the operator has used.
     pub fn used(&mut self, usage: Usage) {
-        (self.peak_kib, self.resident_kib, self.threads) = (usage.peak_kib, usage.resident_kib, usage.threads);
+        (self.peak_kib, self.resident_kib) = (usage.peak_kib, usage.resident_kib);
+        (self.anonymous_kib, self.threads) = (usage.anonymous_kib, usage.threads);
         (self.user_seconds, self.system_seconds) = (usage.user.as_secs_f64(), usage.system.as_secs_f64());
     }
 
@@ -66,8 +69,8 @@ impl Figures {
         line("time to Ready", format!("{:.1} s", self.seconds_to_ready));
         line("operator: peak RSS", mib(self.peak_kib));
         line("operator: RSS at the end", mib(self.resident_kib));
-        line("operator: RSS after a restart", mib(self.restarted_kib[0]));
-        line("operator: peak RSS after a restart", mib(self.restarted_kib[1]));
+        line("  of which data", mib(self.anonymous_kib));
+        line("operator: RSS after a restart", mib(self.restarted_kib));
         line("operator: threads", self.threads.to_string());
         line("operator: user time", format!("{:.1} s", self.user_seconds));
         line("operator: system time", format!("{:.1} s", self.system_seconds));

@@ -11,6 +11,8 @@ pub struct Usage {
     pub peak_kib: u64,
     /// The memory that it has resident, in KiB.
     pub resident_kib: u64,
+    /// What of it is the program's own data, in KiB; nearly all the rest is code, which the kernel may drop.
+    pub anonymous_kib: u64,
     /// Its threads.
     pub threads: u64,
     /// Time of processors in its own code.
@@ -40,6 +42,7 @@ impl Usage {
         Ok(Self {
             peak_kib: field("VmHWM")?,
             resident_kib: field("VmRSS")?,
+            anonymous_kib: field("RssAnon")?,
             threads: field("Threads")?,
             user: time(11)?,
             system: time(12)?,
