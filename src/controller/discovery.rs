@@ -138,10 +138,10 @@ fn word_of(message: Option<&str>) -> &str {
     message.and_then(|message| message.strip_prefix(LEFT_OUT)).unwrap_or("not ACTIVE")
 }
 
-/// Whether a former process had found the accounts of this very spec.
+/// Whether a former process had found the accounts of this very spec: nothing is ready before that.
 fn was_resolved(status: &PortAwsIntegrationStatus, object: &PortAwsIntegration) -> bool {
     let resolved = |condition: &&k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition| {
-        condition.type_ == "AccountsResolved" && condition.status == "True"
+        ["AccountsResolved", "Ready"].contains(&condition.type_.as_str()) && condition.status == "True"
     };
     status.observed_generation == object.metadata.generation && status.conditions.iter().any(|it| resolved(&it))
 }

@@ -125,7 +125,10 @@ pub(super) fn request_visits(
     queue.keep_only(resource, |id| wanted.contains_key(id));
     for (account, (priority, delay)) in wanted {
         let key = WorkKey { resource: resource.clone(), account };
-        if priority == Priority::SpecChanged || !queue.contains(&key) {
+        // What is to be cleared may be waiting for a regular check; what failed to be cleared waits its time.
+        let asked =
+            if priority == Priority::Deletion { queue.contains_as(&key, priority) } else { queue.contains(&key) };
+        if priority == Priority::SpecChanged || !asked {
             queue.request(key, priority, context.clock.now() + delay);
         }
     }

@@ -99,6 +99,12 @@ impl Queue {
         self.waiting.contains_key(key) || self.running.contains(key)
     }
 
+    /// Whether a visit is asked for that is as urgent, or under way.
+    #[must_use]
+    pub fn contains_as(&self, key: &WorkKey, priority: Priority) -> bool {
+        self.running.contains(key) || self.waiting.get(key).is_some_and(|entry| entry.priority <= priority)
+    }
+
     /// When the next visit of a resource is due; now, if one is under way.
     #[must_use]
     pub fn due(&self, resource: &Owner) -> Option<Duration> {
@@ -232,6 +238,8 @@ mod tests {
         queue.request(key("a", 1), Priority::Poll, NOW + Duration::from_secs(60));
         queue.request(key("a", 1), Priority::SpecChanged, NOW + Duration::from_secs(90));
         assert_eq!(queue.due(&key("a", 1).resource), Some(NOW + Duration::from_secs(60)));
+        assert!(queue.contains_as(&key("a", 1), Priority::SpecChanged));
+        assert!(!queue.contains_as(&key("a", 1), Priority::Deletion));
         queue.keep_only(&key("a", 1).resource, |_| false);
         assert!(!queue.contains(&key("a", 1)));
     }

@@ -10,6 +10,7 @@ mod crash;
 mod create;
 mod credentials;
 mod deletion;
+mod discovery;
 mod drift;
 mod faults;
 mod guard;
