@@ -5,6 +5,7 @@
 // A test fails by an assertion.
 #![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used)]
 
+mod access;
 mod adoption;
 mod crash;
 mod create;
