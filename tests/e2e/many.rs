@@ -119,7 +119,7 @@ async fn every_sample_is_accepted() -> Result<()> {
     let output = plane.kubectl(&["apply", "--dry-run=server", "-f", samples]).await?;
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert_eq!(said.lines().count(), 4, "{said}");
+    assert_eq!(said.lines().count(), 6, "{said}");
     it.finish().await
 }
 
