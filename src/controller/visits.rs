@@ -23,11 +23,12 @@ use crate::{
 /// second, as sessions of the new access have to be opened for them.
 const SPREAD_PER_ACCOUNT: Duration = Duration::from_millis(100);
 
-/// Accounts come to memory as targets, and leave it unless something of ours may be there.
-pub(super) fn mark_targets(context: &Context, resource: &Owner, targets: &BTreeSet<AccountId>) {
+/// Accounts come to memory as targets, and leave it unless something of ours may be there. Gives those
+/// that were targets and are no more.
+pub(super) fn mark_targets(context: &Context, resource: &Owner, targets: &BTreeSet<AccountId>) -> BTreeSet<AccountId> {
     let mut resources = context.resources();
-    let Some(memory) = resources.get_mut(resource) else { return };
-    memory.targets.clone_from(targets);
+    let Some(memory) = resources.get_mut(resource) else { return BTreeSet::new() };
+    let former = std::mem::replace(&mut memory.targets, targets.clone());
     memory.accounts.retain(|id, account| targets.contains(id) || (account.claimed && !account.gone));
     for id in targets {
         let account = memory.accounts.entry(id.clone()).or_insert_with(AccountMemory::new);
@@ -42,6 +43,7 @@ pub(super) fn mark_targets(context: &Context, resource: &Owner, targets: &BTreeS
             account.failing = None;
         }
     }
+    former.difference(targets).cloned().collect()
 }
 
 /// A change of the access object, the first sight of it in this process apart: failures are forgotten,

@@ -103,7 +103,10 @@ fn tag(desired: &DesiredRole, role: &ObservedRole, standing: &Standing, plan: &m
     }
     let claims = tags::CLAIM.iter().any(|key| differing.contains_key(*key));
     let adopts = standing.adopts;
-    let former = role.tags.get(tags::CLUSTER).filter(|_| !adopts && differing.contains_key(tags::CLUSTER)).cloned();
+    let former = |key: &str| role.tags.get(key).filter(|_| !adopts && differing.contains_key(key));
+    let former = former(tags::CLUSTER)
+        .map(|cluster| format!("the installation {cluster}"))
+        .or_else(|| former(tags::OWNER).map(|owner| format!("PortAwsIntegration {owner}")));
     let phase = if claims { Phase::Claim } else { Phase::Settle };
     step(plan, phase, Action::TagRole { tags: differing, adopts, former });
 }
