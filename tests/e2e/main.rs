@@ -13,6 +13,7 @@ mod deletion;
 mod drift;
 mod faults;
 mod guard;
+mod hostile;
 mod iam;
 mod many;
 mod older_schema;
