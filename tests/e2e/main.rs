@@ -15,6 +15,7 @@ mod discovery;
 mod drift;
 mod faults;
 mod guard;
+mod hostile;
 mod iam;
 mod many;
 mod older_schema;
