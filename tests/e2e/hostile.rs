@@ -44,7 +44,7 @@ use crate::OPERATOR;
 use invariants::{Verdict, Wanted, broken};
 use readings::readings;
 use specs::Case;
-use tenants::{NAME_LABEL, Tenant, tenants};
+use tenants::{ACCOUNTS, NAME_LABEL, Tenant, tenants};
 
 /// How many integrations are drawn, and how many of them have to end in each way at least.
 const CASES: u32 = 2000;
@@ -54,10 +54,11 @@ const RULE_FLOOR: u32 = CASES / 400;
 const SEED: u64 = 1;
 
 /// The rules of an access. The first is about which object it is, and the second about the accounts.
-const RULES: [&str; 13] = [
+const RULES: [&str; 14] = [
     "accessRef",
     "accounts",
     "allowedNamespaces",
+    "organizations",
     "limits.organizationIds",
     "limits.subjects",
     "limits.issuerUrls",
@@ -170,7 +171,10 @@ impl Court {
             }
         };
         prop_assert!(rules.is_empty(), "let in: {:?}", rules);
-        let accounts: Result<Vec<AccountId>, _> = spec.accounts.iter().map(|account| account.parse()).collect();
+        // AWS Organizations may tell of any account.
+        let discovered = ACCOUNTS.into_iter().chain(["999999999999"]).filter(|_| spec.discovery.is_some());
+        let accounts = spec.accounts.iter().map(String::as_str).chain(discovered);
+        let accounts: Result<Vec<AccountId>, _> = accounts.map(str::parse).collect();
         prop_assert!(accounts.is_ok() || !accepted, "{:?}", spec.accounts);
         let allowed =
             accounts.unwrap_or_default().into_iter().filter(|account| access.allows_account(account.as_str()));
@@ -195,7 +199,7 @@ impl Court {
         let former = access.take_over.iter().filter_map(|former| former.cluster_id.parse().ok()).collect();
         let cluster = self.namespace.parse().map_err(|_| TestCaseError::fail("no cluster id"))?;
         let owner = Owner { namespace: self.namespace.clone(), name: wanted.name.clone() };
-        let claim = Claim { cluster, former, owner };
+        let claim = Claim { cluster, former, owner, predecessor: None };
         let desired = match Desired::build(granted, account, Partition::Aws, &claim) {
             Ok(desired) => desired,
             // The schema lets nothing through that the types refuse.

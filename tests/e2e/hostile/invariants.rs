@@ -55,6 +55,7 @@ pub fn broken(spec: &Value, tenant: &Tenant, namespace: &str) -> BTreeSet<&'stat
     let keys = || role["tags"].as_object().into_iter().flatten().map(|(key, _)| json!(key));
     let rules = [
         ("allowedNamespaces", tenant.is_for(namespace)),
+        ("organizations", spec["discovery"].is_null() || tenant.spec["organizations"].is_object()),
         ("limits.organizationIds", listed("organizationIds", &spec["organizationId"])),
         ("limits.subjects", subject.is_null() || own_subject || listed("subjects", subject)),
         ("limits.issuerUrls", listed("issuerUrls", &provider["url"])),

@@ -60,8 +60,11 @@ fn case(tenant: &Tenant) -> impl Strategy<Value = Case> + use<> {
     })
 }
 
-/// Sets the value at a path, whatever is in the way.
+/// Sets the value at a path, whatever is in the way. A discovery takes the place of a list.
 fn put(spec: &mut Value, path: &str, value: Value) {
+    if path == "/discovery" {
+        spec.as_object_mut().map(|fields| fields.remove("accounts"));
+    }
     let mut at = spec;
     for part in path.split('/').skip(1) {
         if !at.is_object() {

@@ -81,6 +81,7 @@ fn bounded(allowed: &Value) -> Value {
     json!({
         "allowedNamespaces": allowed,
         "accounts": [ACCOUNTS[0], ACCOUNTS[1]],
+        "organizations": {},
         "assumeRole": {"roleName": "PortAwsOperator", "externalId": "an-external-id"},
         "takeOver": [{"clusterId": FORMER}],
         "limits": {
@@ -97,6 +98,7 @@ fn own_policies(allowed: &Value) -> Value {
         "allowedNamespaces": allowed,
         "accounts": ["*"],
         "assumeRole": {"roleName": "PortAwsOperator"},
+        "organizations": {"roleArn": "arn:aws:iam::111122223333:role/PortAwsOrganizations"},
         "limits": {
             "organizationIds": ["org_Test1"],
             "managedPolicyArns": [

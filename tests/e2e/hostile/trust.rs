@@ -59,6 +59,7 @@ proptest! {
             cluster: "here".parse().unwrap(),
             former: [].into(),
             owner: Owner { namespace: "ns".into(), name: "name".into() },
+            predecessor: None,
         };
         let desired = Desired::build(granted, &"111122223333".parse().unwrap(), Partition::Aws, &claim).unwrap();
         let trust: serde_json::Value = serde_json::from_str(&desired.role.trust.to_json()).unwrap();

@@ -149,6 +149,10 @@ pub fn beyond(tenant: &Tenant) -> Vec<(&'static str, Vec<Value>)> {
         ("/organizationId", texts(&["org_Theirs", "org_Test2", "org_test1", "org_Test1-", "Test1", "a"])),
         ("/accessRef/name", texts(&[THEIRS, "default", "tight"])),
         ("/accounts", vec![json!(["999999999999"]), json!([ACCOUNTS[2]]), json!(["999999999999", ACCOUNTS[0]])]),
+        (
+            "/discovery",
+            vec![json!({"organizationalUnitIds": ["r-ab12"]}), json!({"organizationalUnitIds": ["ou-ab12-cdef3456"]})],
+        ),
         ("/oidcProvider/url", texts(&["https://issuer.example.org/evil", "https://issuer.example.org/x/../y"])),
         ("/oidcProvider/clientId", texts(&["STS.amazonaws.com", "evil.example.org", "sts.amazonaws.com,b"])),
         ("/oidcProvider/subject", texts(&[subject, "system:serviceaccount:port:port-oidc-sa", "repo:acme/port@evil"])),
@@ -186,6 +190,19 @@ pub fn listed(tenant: &Tenant) -> Vec<(&'static str, Vec<Value>)> {
         ("/accessRef/name", texts(&[THEIRS, "default", "../theirs", "*", ""])),
         ("/integrationIdentifier", texts(&["admin", "*", "a/../b", "a\"b", "team-", "TEAM-A", "a", "${accountid}"])),
         ("/accounts", account_lists()),
+        (
+            "/discovery",
+            ["*", "root", "r-ab12/../r-cd34", "ou-ab12-*", "r-ab12\n"]
+                .map(|unit| json!({"organizationalUnitIds": [unit]}))
+                .to_vec(),
+        ),
+        (
+            "/discovery",
+            vec![
+                json!({"organizationalUnitIds": ["r-ab12"], "accountIds": ["999999999999"]}),
+                json!({"organizationalUnitIds": ["r-ab12"], "scope": "Difference", "accountIds": ["*"]}),
+            ],
+        ),
         (
             "/oidcProvider/url",
             texts(&[
