@@ -54,10 +54,12 @@ lint: ## Formatting, and clippy with warnings denied
 	$(CARGO) clippy $(WORKSPACE) --all-targets -- -D warnings
 
 .PHONY: generate
-generate: ## Write the generated files: CRDs
+generate: ## Write the generated files: CRDs, IAM policies and templates
 	$(CARGO) build --quiet $(WORKSPACE) --bins
 	"$(BIN)/port-aws-operator" crds --output-dir crds
+	"$(BIN)/port-aws-operator" policies --output-dir deploy/aws
 
 .PHONY: check-generated
 check-generated: generate ## Fail if a generated file is not up to date
-	@git diff --exit-code --stat -- crds || { echo "crds/ is stale: run 'make generate' and commit"; exit 1; }
+	@git diff --exit-code --stat -- crds deploy/aws || { \
+		echo "crds/ or deploy/aws/ is stale: run 'make generate' and commit"; exit 1; }

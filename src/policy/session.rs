@@ -6,6 +6,11 @@
 
 use serde_json::{Value, json};
 
+use super::actions::{
+    ADD_CLIENT_ID, ATTACH_POLICY, CREATE_PROVIDER, CREATE_ROLE, DELETE_BOUNDARY, DELETE_PROVIDER, DELETE_ROLE,
+    DETACH_POLICY, LIST_ROLES, READ_PROVIDER, READ_ROLE, SET_BOUNDARY, TAG_ROLE, UNTAG_ROLE, UPDATE_ROLE,
+};
+
 /// The most characters that `AssumeRole` takes for a session policy
 /// (<https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html>).
 pub const SESSION_POLICY_CHARACTERS: usize = 2048;
@@ -33,34 +38,17 @@ pub struct Scope<'a> {
 #[must_use]
 pub fn manage<'a>(scope: Scope<'_>, policies: impl IntoIterator<Item = &'a str>, boundary: Option<&str>) -> String {
     let policies: Vec<&str> = policies.into_iter().collect();
-    let mut on_role = vec![
-        "GetRole",
-        "ListAttachedRolePolicies",
-        "ListRolePolicies",
-        "UpdateAssumeRolePolicy",
-        "UpdateRole",
-        "TagRole",
-        "DetachRolePolicy",
-    ];
-    let bounded = ["CreateRole", "PutRolePermissionsBoundary"];
+    let bounded = [CREATE_ROLE, SET_BOUNDARY];
+    let mut on_role = vec![READ_ROLE, UPDATE_ROLE, TAG_ROLE, DETACH_POLICY];
     if boundary.is_none() {
         on_role.extend(bounded);
-        on_role.push("DeleteRolePermissionsBoundary");
+        on_role.push(DELETE_BOUNDARY);
     }
     let attach = json!({"ArnEquals": {"iam:PolicyARN": policies}});
     let mut statements = vec![
-        allow(
-            &[
-                "GetOpenIDConnectProvider",
-                "CreateOpenIDConnectProvider",
-                "AddClientIDToOpenIDConnectProvider",
-                "TagOpenIDConnectProvider",
-            ],
-            scope.provider_arn,
-            None,
-        ),
+        allow(&[READ_PROVIDER, CREATE_PROVIDER, ADD_CLIENT_ID], scope.provider_arn, None),
         allow(&on_role, scope.role_arn, None),
-        allow(&["AttachRolePolicy"], scope.role_arn, Some(attach)),
+        allow(&[ATTACH_POLICY], scope.role_arn, Some(attach)),
     ];
     if let Some(boundary) = boundary {
         let condition = json!({"StringEquals": {"iam:PermissionsBoundary": boundary}});
@@ -73,19 +61,14 @@ pub fn manage<'a>(scope: Scope<'_>, policies: impl IntoIterator<Item = &'a str>,
 #[must_use]
 pub fn remove(scope: Scope<'_>) -> String {
     document(&[
-        allow(&["GetOpenIDConnectProvider", "DeleteOpenIDConnectProvider"], scope.provider_arn, None),
-        allow(
-            &["GetRole", "ListAttachedRolePolicies", "ListRolePolicies", "DetachRolePolicy", "DeleteRole", "UntagRole"],
-            scope.role_arn,
-            None,
-        ),
-        allow(&["ListRoles"], "*", None),
+        allow(&[READ_PROVIDER, DELETE_PROVIDER], scope.provider_arn, None),
+        allow(&[READ_ROLE, DETACH_POLICY, DELETE_ROLE, UNTAG_ROLE], scope.role_arn, None),
+        allow(&[LIST_ROLES], "*", None),
     ])
 }
 
-fn allow(actions: &[&str], resource: &str, condition: Option<Value>) -> Value {
-    let actions: Vec<String> = actions.iter().map(|action| format!("iam:{action}")).collect();
-    let mut statement = json!({"Effect": "Allow", "Action": actions, "Resource": resource});
+fn allow(actions: &[&[&str]], resource: &str, condition: Option<Value>) -> Value {
+    let mut statement = json!({"Effect": "Allow", "Action": actions.concat(), "Resource": resource});
     if let Some(condition) = condition {
         statement["Condition"] = condition;
     }
