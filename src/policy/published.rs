@@ -153,6 +153,13 @@ impl Settings {
         [format!("arn:aws:iam::{}:role/{}*", self.account, self.role_name_prefix)]
     }
 
+    /// IAM takes the name of a role for any path, and then asks for the right to read it there. Without
+    /// it, a name that is taken would look like a permission that is missing.
+    fn readable_roles(&self) -> Vec<String> {
+        let elsewhere = format!("arn:aws:iam::{}:role/*/{}*", self.account, self.role_name_prefix);
+        self.roles().into_iter().chain([elsewhere]).collect()
+    }
+
     fn providers(&self) -> Vec<String> {
         let provider =
             |issuer: &IssuerUrl| format!("arn:aws:iam::{}:oidc-provider/{}", self.account, issuer.host_and_path());
@@ -190,7 +197,7 @@ fn on_role(settings: &Settings) -> Vec<Allow> {
     let keys: Vec<&str> = own.into_iter().chain(settings.tag_keys.iter().map(String::as_str)).collect();
     let create = allow("CreateRole", &[CREATE_ROLE], roles).if_made_ours();
     let mut statements = vec![
-        allow("ReadRole", &[READ_ROLE], roles),
+        allow("ReadRole", &[READ_ROLE], &settings.readable_roles()),
         allow("TagRole", &[TAG_ROLE], roles).if_tag_keys(&keys).if_not_held(),
         allow("ReleaseRole", &[UNTAG_ROLE], roles).if_tag_keys(&tags::CLAIM).if_not_held(),
         allow("KeepRole", &[UPDATE_ROLE, DELETE_ROLE], roles).if_not_held(),

@@ -39,14 +39,14 @@ pub struct Scope<'a> {
 pub fn manage<'a>(scope: Scope<'_>, policies: impl IntoIterator<Item = &'a str>, boundary: Option<&str>) -> String {
     let policies: Vec<&str> = policies.into_iter().collect();
     let bounded = [CREATE_ROLE, SET_BOUNDARY];
-    let mut on_role = vec![READ_ROLE, UPDATE_ROLE, TAG_ROLE, DETACH_POLICY];
+    let mut on_role = vec![UPDATE_ROLE, TAG_ROLE, DETACH_POLICY];
     if boundary.is_none() {
         on_role.extend(bounded);
         on_role.push(DELETE_BOUNDARY);
     }
     let attach = json!({"ArnEquals": {"iam:PolicyARN": policies}});
     let mut statements = vec![
-        allow(&[READ_PROVIDER, CREATE_PROVIDER, ADD_CLIENT_ID], scope.provider_arn, None),
+        allow(&[READ_ROLE, READ_PROVIDER, CREATE_PROVIDER, ADD_CLIENT_ID], readable(scope), None),
         allow(&on_role, scope.role_arn, None),
         allow(&[ATTACH_POLICY], scope.role_arn, Some(attach)),
     ];
@@ -61,14 +61,21 @@ pub fn manage<'a>(scope: Scope<'_>, policies: impl IntoIterator<Item = &'a str>,
 #[must_use]
 pub fn remove(scope: Scope<'_>) -> String {
     document(&[
-        allow(&[READ_PROVIDER, DELETE_PROVIDER], scope.provider_arn, None),
-        allow(&[READ_ROLE, DETACH_POLICY, DELETE_ROLE, UNTAG_ROLE], scope.role_arn, None),
+        allow(&[READ_ROLE, READ_PROVIDER, DELETE_PROVIDER], readable(scope), None),
+        allow(&[DETACH_POLICY, DELETE_ROLE, UNTAG_ROLE], scope.role_arn, None),
         allow(&[LIST_ROLES], "*", None),
     ])
 }
 
-fn allow(actions: &[&[&str]], resource: &str, condition: Option<Value>) -> Value {
-    let mut statement = json!({"Effect": "Allow", "Action": actions.concat(), "Resource": resource});
+/// The provider, and the role at any path: IAM takes the name of a role for any path, and then asks for
+/// the right to read it there. Without it, a name that is taken would look like a permission that is
+/// missing. Both in one statement, because a policy with the longest names has no room for another.
+fn readable(scope: Scope<'_>) -> Value {
+    json!([scope.provider_arn, scope.role_arn.replacen(":role/", ":role/*", 1)])
+}
+
+fn allow(actions: &[&[&str]], resource: impl Into<Value>, condition: Option<Value>) -> Value {
+    let mut statement = json!({"Effect": "Allow", "Action": actions.concat(), "Resource": resource.into()});
     if let Some(condition) = condition {
         statement["Condition"] = condition;
     }

@@ -37,6 +37,9 @@ fn every_action_but_the_search_ends_at_the_roles_and_providers_of_the_settings()
     for action in Published::Target.actions(&settings) {
         let expected = match action {
             "iam:ListRoles" => json!(["*"]),
+            "iam:GetRole" | "iam:ListAttachedRolePolicies" | "iam:ListRolePolicies" => {
+                json!([roles[0], "arn:aws:iam::111122223333:role/*/PortIntegrationRole-*"])
+            }
             action if action.contains("OpenIDConnectProvider") => providers.clone(),
             _ => roles.clone(),
         };

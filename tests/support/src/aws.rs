@@ -6,8 +6,10 @@
 mod calls;
 mod faults;
 mod python;
+mod rights;
 mod state;
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -24,6 +26,7 @@ use serde_json::{Value, json};
 
 pub use calls::{Call, FaultMark, actions, by_operator, count_by_action, writes};
 pub use faults::{Fault, FaultId, Parked};
+pub use rights::Rights;
 pub use state::{AccountState, OidcProvider, Role};
 
 use crate::folder::Folder;
@@ -63,16 +66,21 @@ pub struct Backend {
 impl Backend {
     /// Starts a backend and waits until it listens.
     ///
-    /// Its Python is `TESTKIT_AWS_PYTHON` if set, else what `hack/aws-backend-env.sh` makes.
+    /// Its Python is `TESTKIT_AWS_PYTHON` if set, else what `hack/aws-backend-env.sh` makes. It adds
+    /// the actions that operators with [`Rights`] take to the file `TESTKIT_SEEN_ACTIONS`, if that is set.
     pub async fn start() -> Result<Self> {
         let python = python::python().await?;
         let folder = Folder::new(None)?;
         let ready_file = folder.join("port");
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../aws-backend/backend.py");
+        let mut args: Vec<OsString> = vec![script.into(), "--ready-file".into(), (&ready_file).into()];
+        if let Some(seen) = std::env::var_os("TESTKIT_SEEN_ACTIONS").filter(|path| !path.is_empty()) {
+            args.extend(["--seen-actions".into(), seen]);
+        }
         let process = Process::spawn(SpawnOptions {
             name: "aws-backend".to_owned(),
             program: python,
-            args: vec![script.into(), "--ready-file".into(), (&ready_file).into()],
+            args,
             env: vec![
                 ("HOME".into(), folder.path().into()),
                 // Nothing of it belongs into the checkout.
@@ -127,7 +135,7 @@ impl Backend {
         self.credentials_as(account, SOMEBODY).await
     }
 
-    /// Credentials of a role in an account; the role need not exist.
+    /// Credentials of a role in an account, with all rights; the role need not exist.
     pub async fn credentials_as(&self, account: &str, role: &str) -> Result<Credentials> {
         let body = json!({"account": account, "role": role});
         self.post("credentials", body).await
