@@ -16,6 +16,7 @@ mod guard;
 mod iam;
 mod many;
 mod older_schema;
+mod policies;
 mod rbac;
 mod schema;
 mod shared;

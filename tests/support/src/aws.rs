@@ -145,9 +145,14 @@ impl Backend {
     ///
     /// A client belongs to the async runtime that it was made in: make one in each test.
     pub async fn iam(&self, account: &str) -> Result<aws_sdk_iam::Client> {
-        let issued = self.credentials(account).await?;
-        let credentials =
-            SdkCredentials::from_keys(issued.access_key_id, issued.secret_access_key, Some(issued.session_token));
+        Ok(self.iam_with(&self.credentials(account).await?))
+    }
+
+    /// The same with credentials of one's choice.
+    #[must_use]
+    pub fn iam_with(&self, credentials: &Credentials) -> aws_sdk_iam::Client {
+        let Credentials { access_key_id, secret_access_key, session_token } = credentials.clone();
+        let credentials = SdkCredentials::from_keys(access_key_id, secret_access_key, Some(session_token));
         let timeouts = TimeoutConfig::builder().operation_timeout(REQUEST_DEADLINE).build();
         let config = aws_sdk_iam::Config::builder()
             .behavior_version(BehaviorVersion::latest())
@@ -157,7 +162,7 @@ impl Backend {
             .retry_config(RetryConfig::disabled())
             .timeout_config(timeouts)
             .build();
-        Ok(aws_sdk_iam::Client::from_conf(config))
+        aws_sdk_iam::Client::from_conf(config)
     }
 
     /// What is in an account now.
