@@ -130,26 +130,28 @@ async fn a_name_that_is_taken_at_another_path_is_told_through_a_session_too() ->
 
 #[tokio::test]
 async fn an_operator_that_lacks_one_action_fails_at_it_and_recovers_with_it() -> Result<()> {
-    for (action, fails_at) in [
+    let lacks = [
         ("iam:GetRole", "GetRole"),
         ("iam:CreateOpenIDConnectProvider", "CreateOpenIDConnectProvider"),
         ("iam:TagOpenIDConnectProvider", "CreateOpenIDConnectProvider"),
         ("iam:CreateRole", "CreateRole"),
         ("iam:TagRole", "CreateRole"),
         ("iam:AttachRolePolicy", "AttachRolePolicy"),
-    ] {
-        let mut it = Scenario::builder("lacking", OPERATOR).rights(|rights| rights.forbid(action)).start().await?;
-        it.integration(NAME, |_| ()).await?;
-        let object = it.until(NAME, "it is denied", |object| entry(object) == ("Denied", "AccessDenied")).await?;
-        let message = condition(&object, "Ready")["message"].as_str().unwrap_or_default();
-        assert!(message.contains(fails_at), "{action}: {message}");
-        let credentials = it.operator_options().credentials.clone().expect("credentials");
-        it.world().backend().grant(&credentials, &operator_rights(OPERATOR).await?).await?;
-        it.request_check(NAME).await?;
-        it.ready(NAME).await?;
-        end(it).await?;
-    }
-    Ok(())
+    ];
+    futures::future::try_join_all(lacks.map(|(action, fails_at)| lacking(action, fails_at))).await.map(drop)
+}
+
+async fn lacking(action: &'static str, fails_at: &str) -> Result<()> {
+    let mut it = Scenario::builder("lacking", OPERATOR).rights(move |rights| rights.forbid(action)).start().await?;
+    it.integration(NAME, |_| ()).await?;
+    let object = it.until(NAME, "it is denied", |object| entry(object) == ("Denied", "AccessDenied")).await?;
+    let message = condition(&object, "Ready")["message"].as_str().unwrap_or_default();
+    assert!(message.contains(fails_at), "{action}: {message}");
+    let credentials = it.operator_options().credentials.clone().expect("credentials");
+    it.world().backend().grant(&credentials, &operator_rights(OPERATOR).await?).await?;
+    it.request_check(NAME).await?;
+    it.ready(NAME).await?;
+    end(it).await
 }
 
 /// What AWS said to a call.
