@@ -19,6 +19,7 @@ mod hostile;
 mod iam;
 mod many;
 mod older_schema;
+mod policies;
 mod rbac;
 mod schema;
 mod shared;
