@@ -8,8 +8,8 @@ use std::{
 
 use aws_config::{
     BehaviorVersion, Region, SdkConfig, environment::region::EnvironmentVariableRegionProvider,
-    meta::region::RegionProviderChain, profile::region::ProfileFileRegionProvider, retry::RetryConfig,
-    timeout::TimeoutConfig,
+    identity::IdentityCache, meta::region::RegionProviderChain, profile::region::ProfileFileRegionProvider,
+    retry::RetryConfig, timeout::TimeoutConfig,
 };
 use aws_credential_types::{
     Credentials,
@@ -17,7 +17,7 @@ use aws_credential_types::{
 };
 use tokio::sync::Mutex;
 
-use super::{AwsError, CredentialsError, EARLY};
+use super::{AwsError, CredentialsError, EARLY, http::OneConnector};
 use crate::domain::{AccountId, Partition};
 
 /// Longest wait for one attempt at a call.
@@ -78,6 +78,12 @@ impl Ambient {
         }
         let config = loader.load().await;
         let provider = config.credentials_provider();
+        // Calls are signed with credentials that we keep ourselves, so the SDK has none to keep.
+        let config = config
+            .into_builder()
+            .http_client(OneConnector::default())
+            .identity_cache(IdentityCache::no_cache())
+            .build();
         Self { config, provider, known: Arc::default() }
     }
 

@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    hash::{BuildHasher, RandomState},
     sync::{Arc, Mutex as Lock, PoisonError},
     time::{Duration, SystemTime},
 };
@@ -48,14 +49,16 @@ pub struct Reach {
     pub policy: String,
 }
 
-/// What makes two sessions the same.
-type Key = ((String, i64), AccountId, Purpose, String);
+/// What makes two sessions the same. Of the policy there is a hash, by a key that nobody knows: the text would
+/// be most of what is kept of a session, and nobody can write a policy that takes another's session.
+type Key = ((String, i64), AccountId, Purpose, u64);
 type Slot = Arc<Mutex<Option<(Credentials, SystemTime)>>>;
 
 /// The sessions.
 #[derive(Debug, Clone)]
 pub(super) struct Assumed {
     sessions: Arc<Lock<BTreeMap<Key, Slot>>>,
+    hashes: RandomState,
     bucket: Arc<Lock<TokenBucket>>,
     clock: Clock,
 }
@@ -64,7 +67,7 @@ impl Assumed {
     /// No session yet; `per_second` calls to `AssumeRole` in the long run.
     pub(super) fn new(clock: Clock, per_second: f64) -> Self {
         let bucket = Arc::new(Lock::new(TokenBucket::new(BURST, per_second)));
-        Self { sessions: Arc::default(), bucket, clock }
+        Self { sessions: Arc::default(), hashes: RandomState::new(), bucket, clock }
     }
 
     /// The configuration with which calls go to an account. One caller at a time assumes a role; the
@@ -91,7 +94,7 @@ impl Assumed {
     }
 
     fn slot(&self, reach: &Reach) -> Slot {
-        let key = (reach.access.clone(), reach.account.clone(), reach.purpose, reach.policy.clone());
+        let key = (reach.access.clone(), reach.account.clone(), reach.purpose, self.hashes.hash_one(&reach.policy));
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         // What has ended, or is of a former generation of the access, is never asked for again.
         let now = SystemTime::now();

@@ -5,6 +5,7 @@ mod assumed;
 mod classify;
 mod credentials;
 mod execute;
+mod http;
 mod observe;
 mod organizations;
 

@@ -56,6 +56,9 @@ pub enum LogFormat {
     Text,
 }
 
+/// Threads that run tasks. The operator waits for AWS nearly all the time, and a thread for each core of a large
+/// node would cost memory.
+const WORKERS: usize = 2;
 /// Slots that regular checks leave free, so that a change never waits for them.
 const RESERVED_PASSES: usize = 4;
 
@@ -66,7 +69,7 @@ impl RunArgs {
     /// If the cluster cannot be reached at the start.
     pub fn run(self) -> Result<(), String> {
         self.start_log()?;
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build();
         runtime.map_err(|error| format!("the runtime cannot start: {error}"))?.block_on(self.serve())
     }
 

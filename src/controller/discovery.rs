@@ -9,6 +9,7 @@ use std::{
 
 use super::{
     context::Context,
+    gate::for_one_account,
     memory::{Asked, ResourceMemory},
     report::Failure,
 };
@@ -198,7 +199,7 @@ pub(super) fn attend(
         discovery.tried = Some(question.clone());
         discovery.busy_until = Some(now + TIMEOUT + Duration::from_secs(1));
     }
-    let (context, access, object) = (Arc::clone(context), Arc::clone(access), object.clone());
+    let (context, access, object) = (Arc::clone(context), Arc::clone(access), for_one_account(object));
     let resource = resource.clone();
     tokio::spawn(async move {
         let answer = context.ask(&resource, &question.discovery, &access).await;

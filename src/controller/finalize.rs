@@ -121,8 +121,8 @@ fn request_removals(context: &Context, resource: &Owner, object: &PortAwsIntegra
     let mut queue = context.queue();
     queue.keep_only(resource, |id| open.contains(id));
     for account in open {
-        let key = WorkKey { resource: resource.clone(), account: account.clone() };
-        if changed || !queue.contains(&key) {
+        if changed || !queue.contains(resource, account) {
+            let key = WorkKey { resource: resource.clone(), account: account.clone() };
             queue.request(key, Priority::Deletion, context.clock.now() + GRACE);
         }
     }

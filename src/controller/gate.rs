@@ -10,10 +10,37 @@ use super::{
     context::{Context, Snapshot},
     memory::Asked,
 };
-use crate::{api::PortAwsIntegration, schedule::WorkKey};
+use crate::{
+    api::{PortAwsIntegration, PortAwsIntegrationSpec},
+    schedule::WorkKey,
+};
 
 /// How often a pass that waits for its claim looks whether its object still is.
 const ARM_RECHECK: Duration = Duration::from_secs(2);
+
+/// What a pass looks at: nothing of its status, and not which accounts there are besides its own. These are
+/// nearly all of a large object, and there is a copy for each pass.
+pub(super) fn for_one_account(object: &PortAwsIntegration) -> PortAwsIntegration {
+    let spec = &object.spec;
+    PortAwsIntegration {
+        metadata: object.metadata.clone(),
+        spec: PortAwsIntegrationSpec {
+            organization_id: spec.organization_id.clone(),
+            integration_identifier: spec.integration_identifier.clone(),
+            access_ref: spec.access_ref.clone(),
+            accounts: Vec::new(),
+            discovery: spec.discovery.clone(),
+            account_removal_policy: spec.account_removal_policy,
+            oidc_provider: spec.oidc_provider.clone(),
+            role: spec.role.clone(),
+            mode: spec.mode,
+            suspend: spec.suspend,
+            interval: spec.interval,
+            deletion_policy: spec.deletion_policy,
+        },
+        status: None,
+    }
+}
 
 /// A pass that ends early, because something changed under it: what it knows is out of date.
 #[derive(Debug)]
@@ -22,12 +49,7 @@ pub(super) struct Superseded;
 impl Context {
     /// The object as it is now, if an account of it is to be visited.
     pub(super) fn snapshot(&self, key: &WorkKey) -> Option<Snapshot> {
-        // A pass looks at nothing of its status, which is most of a large object.
-        let object = self.with_object(&key.resource, |object| PortAwsIntegration {
-            metadata: object.metadata.clone(),
-            spec: object.spec.clone(),
-            status: None,
-        })?;
+        let object = self.with_object(&key.resource, for_one_account)?;
         let object = Arc::new(object);
         let resources = self.resources();
         let memory = resources.get(&key.resource).filter(|memory| Some(&memory.uid) == object.metadata.uid.as_ref())?;

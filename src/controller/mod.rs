@@ -36,7 +36,7 @@ use kube::{
     runtime::{
         Controller, WatchStreamExt,
         controller::{Action, Config},
-        reflector, watcher,
+        reflector,
     },
 };
 use tokio::sync::{Notify, Semaphore, watch};
@@ -44,7 +44,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 use context::{Context, Guarded, GuardedAccess};
 use reconcile::reconcile;
 use store::StoreError;
-use watches::{mark, quiet, references};
+use watches::{follow, mark, quiet, references};
 
 use crate::{
     aws::Aws,
@@ -89,11 +89,10 @@ pub async fn run(client: Client, aws: Aws, options: Options, stop: watch::Receiv
     let stores = Stores { integrations: integrations.clone(), accesses: accesses.clone(), namespaces };
     let context = Arc::new(new_context(&client, aws, &options, stores, (trigger, access_trigger)));
 
-    let access_events = watcher(Api::<GuardedAccess>::all(client.clone()), watcher::Config::default());
-    let access_events = mark(&context, ACCESSES, access_events.default_backoff().reflect(access_writer));
-    let all_namespaces = Api::<PartialObjectMeta<Namespace>>::all(client.clone());
-    let namespace_events = watcher(all_namespaces, watcher::Config::default());
-    let namespace_events = mark(&context, NAMESPACES, namespace_events.default_backoff().reflect(namespace_writer));
+    let access_events = follow(Api::<GuardedAccess>::all(client.clone()));
+    let access_events = mark(&context, ACCESSES, access_events.reflect(access_writer));
+    let namespace_events = follow(Api::<PartialObjectMeta<Namespace>>::all(client.clone()));
+    let namespace_events = mark(&context, NAMESPACES, namespace_events.reflect(namespace_writer));
     let integration_events = namespaces::watch(&client, &options.namespaces);
     let integration_events = mark(&context, INTEGRATIONS, integration_events.reflect(integration_writer));
 

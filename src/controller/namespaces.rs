@@ -10,22 +10,21 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{
     Api, Client, Resource,
     core::{DeserializeGuard, error_boundary::InvalidObject},
-    runtime::{WatchStreamExt, watcher},
+    runtime::watcher,
 };
 
-use super::context::Guarded;
+use super::{context::Guarded, watches::follow};
 
 pub(super) type Events = Pin<Box<dyn Stream<Item = watcher::Result<watcher::Event<Guarded>>> + Send>>;
 
 /// Watches integrations in some namespaces, or in all if none is named.
 pub(super) fn watch(client: &Client, namespaces: &[String]) -> Events {
-    let config = watcher::Config::default;
     if namespaces.is_empty() {
-        return watcher(Api::<Guarded>::all(client.clone()), config()).default_backoff().boxed();
+        return follow(Api::<Guarded>::all(client.clone())).boxed();
     }
     let mut merge = Merge::new(namespaces.iter().cloned());
     let each = namespaces.iter().cloned().map(|namespace| {
-        let events = watcher(Api::<Guarded>::namespaced(client.clone(), &namespace), config()).default_backoff();
+        let events = follow(Api::<Guarded>::namespaced(client.clone(), &namespace));
         events.map(move |event| (namespace.clone(), event)).boxed()
     });
     let merged = each.collect::<SelectAll<_>>().map(move |(namespace, event)| match event {

@@ -116,9 +116,9 @@ fn decide(
         }
         Ok(_) => {}
     }
-    let names =
-        targets.iter().try_for_each(|id| Target::new(&object.spec, id, crate::domain::Partition::Aws).map(drop));
-    if let Err(error) = names {
+    // The names are as valid in one account as in another.
+    let names = targets.first().map(|id| Target::new(&object.spec, id, crate::domain::Partition::Aws));
+    if let Some(Err(error)) = names {
         return refuse(Reason::InvalidSpec, error.to_string());
     }
     note_access(context, resource, object, &access);
@@ -242,10 +242,13 @@ fn compute(
     let untold = |account: &AccountMemory| !account.visited && !account.skipped && account.provider == Part::Unknown;
     let unvisited = targets.iter().any(|id| memory.accounts.get(id).is_some_and(untold))
         && context.clock.now().saturating_sub(memory.since) < PASS_TIMEOUT;
-    let claims_stored =
-        claims.iter().all(|id| former.accounts.iter().any(|entry| entry.claimed && entry.id == id.as_str()));
-    if view == View::Active && inherited && unvisited && claims_stored && former.accounts.len() == memory.accounts.len()
-    {
+    let claims_stored = || {
+        let stored: BTreeSet<&str> =
+            former.accounts.iter().filter(|entry| entry.claimed).map(|entry| entry.id.as_str()).collect();
+        claims.iter().all(|id| stored.contains(id.as_str()))
+    };
+    let as_many = former.accounts.len() == memory.accounts.len();
+    if view == View::Active && inherited && unvisited && as_many && claims_stored() {
         return Some(Due { status: former.clone(), former, claims, undurable });
     }
     let generation = object.metadata.generation.unwrap_or_default();

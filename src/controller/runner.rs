@@ -47,7 +47,7 @@ fn next(context: &Context) -> Option<WorkKey> {
 /// wakes us anyway.
 fn wake_at(context: &Context) -> Option<Duration> {
     let now = context.clock.now();
-    context.queue().next_due().filter(|due| *due > now)
+    context.queue().next_due(now)
 }
 
 async fn sleep_until(context: &Context, due: Option<Duration>) {

@@ -1,6 +1,6 @@
 //! Writes to the resources themselves: status and finalizers.
 
-use std::{fmt::Debug, time::Duration};
+use std::{borrow::Cow, fmt::Debug, time::Duration};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{
@@ -49,19 +49,29 @@ pub(super) async fn bounded<T>(call: impl Future<Output = kube::Result<T>>) -> R
     }
 }
 
+/// The body of an apply of status. A status may be large, and is not copied for it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct StatusApply<'a, S> {
+    api_version: Cow<'static, str>,
+    kind: Cow<'static, str>,
+    metadata: serde_json::Value,
+    status: &'a S,
+}
+
 /// Writes status by server-side apply. The UID in the body makes the server refuse it (409) if the
 /// object was deleted and created again meanwhile.
 pub(super) async fn write_status<K, S>(api: &Api<K>, object: &K, status: &S) -> Result<K, StoreError>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
-    S: Serialize,
+    S: Serialize + Debug,
 {
-    let body = serde_json::json!({
-        "apiVersion": K::api_version(&()),
-        "kind": K::kind(&()),
-        "metadata": {"name": object.name_any(), "uid": object.meta().uid},
-        "status": status,
-    });
+    let body = StatusApply {
+        api_version: K::api_version(&()),
+        kind: K::kind(&()),
+        metadata: serde_json::json!({"name": object.name_any(), "uid": object.meta().uid}),
+        status,
+    };
     let params = PatchParams::apply(MANAGER).force();
     bounded(api.patch_status(&object.name_any(), &params, &Patch::Apply(&body))).await
 }

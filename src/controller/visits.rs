@@ -126,11 +126,10 @@ pub(super) fn request_visits(
     let mut queue = context.queue();
     queue.keep_only(resource, |id| wanted.contains_key(id));
     for (account, (priority, delay)) in wanted {
-        let key = WorkKey { resource: resource.clone(), account };
         // What is to be cleared may be waiting for a regular check; what failed to be cleared waits its time.
-        let asked =
-            if priority == Priority::Deletion { queue.contains_as(&key, priority) } else { queue.contains(&key) };
-        if priority == Priority::SpecChanged || !asked {
+        let as_urgent = if priority == Priority::Deletion { Priority::Deletion } else { Priority::Poll };
+        if priority == Priority::SpecChanged || !queue.contains_as(resource, &account, as_urgent) {
+            let key = WorkKey { resource: resource.clone(), account };
             queue.request(key, priority, context.clock.now() + delay);
         }
     }

@@ -1,16 +1,31 @@
 //! What every watch needs: its errors logged, its first list noticed, its objects traced to
 //! integrations.
 
-use std::sync::Arc;
+use std::{fmt::Debug, sync::Arc};
 
 use futures::{Stream, StreamExt, TryStreamExt};
-use kube::runtime::{
-    reflector::{ObjectRef, Store},
-    watcher,
+use kube::{
+    Api, Resource,
+    runtime::{
+        WatchStreamExt,
+        reflector::{ObjectRef, Store},
+        watcher,
+    },
 };
+use serde::de::DeserializeOwned;
 
 use super::context::{Context, Guarded, owner_of, reference_to};
 use crate::api::PortAwsIntegration;
+
+/// A watch over objects, without what the API server notes of who wrote which field: nothing here asks for
+/// that, and it grows with the object.
+pub(super) fn follow<K>(api: Api<K>) -> impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send
+where
+    K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    let events = watcher(api, watcher::Config::default()).default_backoff();
+    events.modify(|object| object.meta_mut().managed_fields = None)
+}
 
 /// Notes in the context once the first list of a watch is in its store, and forgets what is gone. (A store's own
 /// `wait_until_ready` wakes only the last of several tasks that wait.)

@@ -1,8 +1,15 @@
 //! The queue of account passes: who is next, and who has to wait for whom.
 
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    sync::Arc,
     time::Duration,
 };
 
@@ -47,19 +54,63 @@ pub struct Slots {
     pub reserved: usize,
 }
 
+/// Where a request waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// For its time.
+    Later,
+    /// For a slot.
+    Ready,
+    /// For the pass that runs in its account.
+    Parked,
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     priority: Priority,
     due: Duration,
+    place: Place,
+}
+
+/// The requests of one resource.
+#[derive(Debug, Default)]
+struct Lane {
+    entries: BTreeMap<AccountId, Entry>,
+    /// Those that wait for a slot, the next one first.
+    ready: BTreeSet<(Priority, Duration, AccountId)>,
+    /// The turn at which a pass of the resource was last started.
+    served: u64,
+    running: usize,
+    /// What the resource has in [`Queue::fronts`].
+    front: Option<Front>,
+}
+
+/// The next request of a resource. The least goes first.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Front {
+    over: bool,
+    priority: Priority,
+    served: u64,
+    due: Duration,
+    resource: Arc<Owner>,
+    account: AccountId,
 }
 
 /// The queue. At most one pass runs in an account at a time, whoever asks for it.
+///
+/// Whatever is asked of it takes time that grows with the logarithm of what waits, so that thousands of
+/// accounts can wait for their regular checks.
 #[derive(Debug)]
 pub struct Queue {
     slots: Slots,
-    waiting: BTreeMap<WorkKey, Entry>,
-    running: BTreeSet<WorkKey>,
-    served: BTreeMap<Owner, u64>,
+    lanes: BTreeMap<Arc<Owner>, Lane>,
+    /// Requests whose time had not come when it was last looked for.
+    later: BTreeSet<(Duration, Arc<Owner>, AccountId)>,
+    /// The next request of each resource: of those with less than half of the slots, and of the others.
+    fronts: [BTreeSet<Front>; 2],
+    /// What was found to wait for the pass that runs in an account. Some of it may be gone by now.
+    parked: BTreeMap<AccountId, Vec<Arc<Owner>>>,
+    running: BTreeMap<AccountId, Arc<Owner>>,
     turn: u64,
 }
 
@@ -67,25 +118,49 @@ impl Queue {
     /// An empty queue.
     #[must_use]
     pub fn new(slots: Slots) -> Self {
-        let (waiting, running, served) = (BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
-        Self { slots, waiting, running, served, turn: 0 }
+        Self {
+            slots,
+            lanes: BTreeMap::new(),
+            later: BTreeSet::new(),
+            fronts: [BTreeSet::new(), BTreeSet::new()],
+            parked: BTreeMap::new(),
+            running: BTreeMap::new(),
+            turn: 0,
+        }
     }
 
     /// Asks for a visit. Of several requests for the same key the most urgent priority and the
     /// earliest time hold. A request for a key that is running is kept for afterwards.
     pub fn request(&mut self, key: WorkKey, priority: Priority, due: Duration) {
-        let entry = self.waiting.entry(key).or_insert(Entry { priority, due });
+        let WorkKey { resource, account } = key;
+        let resource = self.known(resource);
+        let lane = self.lanes.entry(Arc::clone(&resource)).or_default();
+        let former = lane.entries.get(&account).copied();
+        let mut entry = former.unwrap_or(Entry { priority, due, place: Place::Later });
         entry.priority = entry.priority.min(priority);
         entry.due = entry.due.min(due);
+        if let Some(former) = former {
+            self.displace(&resource, &account, former);
+        }
+        self.place(&resource, account, entry);
     }
 
     /// Forgets the requests of a resource for the accounts that are not to be kept. What runs goes
     /// on to its next gate.
     pub fn keep_only(&mut self, resource: &Owner, keep: impl Fn(&AccountId) -> bool) {
-        self.waiting.retain(|key, _| key.resource != *resource || keep(&key.account));
-        if !self.waiting.keys().any(|key| key.resource == *resource) {
-            self.served.remove(resource);
+        let Some((resource, lane)) = self.lanes.get_key_value(resource) else { return };
+        let resource = Arc::clone(resource);
+        let unwanted = lane.entries.iter().filter(|(account, _)| !keep(account));
+        let unwanted: Vec<(AccountId, Entry)> = unwanted.map(|(account, entry)| (account.clone(), *entry)).collect();
+        for (account, entry) in unwanted {
+            self.displace(&resource, &account, entry);
         }
+        self.change(&resource, |lane| {
+            if lane.entries.is_empty() {
+                lane.served = 0;
+            }
+        });
+        self.drop_if_idle(&resource);
     }
 
     /// Forgets every request of a resource.
@@ -95,152 +170,152 @@ impl Queue {
 
     /// Whether a visit is asked for or under way.
     #[must_use]
-    pub fn contains(&self, key: &WorkKey) -> bool {
-        self.waiting.contains_key(key) || self.running.contains(key)
+    pub fn contains(&self, resource: &Owner, account: &AccountId) -> bool {
+        let waits = || self.lanes.get(resource).is_some_and(|lane| lane.entries.contains_key(account));
+        self.runs(resource, account) || waits()
     }
 
     /// Whether a visit is asked for that is as urgent, or under way.
     #[must_use]
-    pub fn contains_as(&self, key: &WorkKey, priority: Priority) -> bool {
-        self.running.contains(key) || self.waiting.get(key).is_some_and(|entry| entry.priority <= priority)
+    pub fn contains_as(&self, resource: &Owner, account: &AccountId, priority: Priority) -> bool {
+        let entry = self.lanes.get(resource).and_then(|lane| lane.entries.get(account));
+        self.runs(resource, account) || entry.is_some_and(|entry| entry.priority <= priority)
     }
 
-    /// When the next visit of a resource is due; now, if one is under way.
-    #[must_use]
-    pub fn due(&self, resource: &Owner) -> Option<Duration> {
-        if self.running.iter().any(|key| key.resource == *resource) {
-            return Some(Duration::ZERO);
-        }
-        self.waiting.iter().filter(|(key, _)| key.resource == *resource).map(|(_, entry)| entry.due).min()
-    }
-
-    /// Starts the next pass, if one is due and a slot is free for it.
+    /// Starts the next pass, if one is due and a slot is free for it. `now` never goes back.
     pub fn start(&mut self, now: Duration) -> Option<WorkKey> {
         if self.running.len() >= self.slots.total {
             return None;
         }
+        self.ripen(now);
         let polls = self.running.len() + self.slots.reserved < self.slots.total;
-        let busy: BTreeSet<&AccountId> = self.running.iter().map(|key| &key.account).collect();
-        let startable = |(key, entry): &(&WorkKey, &Entry)| {
-            entry.due <= now && !busy.contains(&key.account) && (polls || entry.priority != Priority::Poll)
-        };
-        let half = (self.slots.total / 2).max(1);
-        let rank = |key: &WorkKey, entry: &Entry| {
-            let served = self.served.get(&key.resource).copied().unwrap_or_default();
-            (self.running_of(&key.resource) >= half, entry.priority, served, entry.due)
-        };
-        let (key, _) = self.waiting.iter().filter(startable).min_by_key(|(key, entry)| rank(key, entry))?;
-        let key = key.clone();
-        self.waiting.remove(&key);
-        self.running.insert(key.clone());
-        self.turn += 1;
-        self.served.insert(key.resource.clone(), self.turn);
-        Some(key)
+        loop {
+            let may_start = |front: &&Front| polls || front.priority != Priority::Poll;
+            // The first one is the most urgent, so if it may not start, none after it may.
+            let front = self.fronts.iter().find_map(|fronts| fronts.first().filter(may_start))?;
+            let (resource, account) = (Arc::clone(&front.resource), front.account.clone());
+            let entry = *self.lanes.get(&resource)?.entries.get(&account)?;
+            self.displace(&resource, &account, entry);
+            if self.running.contains_key(&account) {
+                self.parked.entry(account.clone()).or_default().push(Arc::clone(&resource));
+                self.place(&resource, account, Entry { place: Place::Parked, ..entry });
+                continue;
+            }
+            self.turn += 1;
+            let turn = self.turn;
+            self.running.insert(account.clone(), Arc::clone(&resource));
+            self.change(&resource, |lane| (lane.served, lane.running) = (turn, lane.running + 1));
+            return Some(WorkKey { resource: Owner::clone(&resource), account });
+        }
     }
 
     /// Ends a pass.
     pub fn finish(&mut self, key: &WorkKey) {
-        self.running.remove(key);
+        if !self.runs(&key.resource, &key.account) {
+            return;
+        }
+        let Some(resource) = self.running.remove(&key.account) else { return };
+        self.change(&resource, |lane| lane.running -= 1);
+        for resource in self.parked.remove(&key.account).unwrap_or_default() {
+            let entry = self.lanes.get(&resource).and_then(|lane| lane.entries.get(&key.account)).copied();
+            // It may have been forgotten, or asked for anew, since it was parked.
+            if let Some(entry) = entry.filter(|entry| entry.place == Place::Parked) {
+                self.place(&resource, key.account.clone(), Entry { place: Place::Ready, ..entry });
+            }
+        }
+        self.drop_if_idle(&resource);
     }
 
-    /// When the next waiting visit is due, whether or not a slot is free.
+    /// The next time after `now` at which a waiting visit becomes due.
     #[must_use]
-    pub fn next_due(&self) -> Option<Duration> {
-        let busy: BTreeSet<&AccountId> = self.running.iter().map(|key| &key.account).collect();
-        let free = self.waiting.iter().filter(|(key, _)| !busy.contains(&key.account));
-        free.map(|(_, entry)| entry.due).min()
+    pub fn next_due(&self, now: Duration) -> Option<Duration> {
+        self.later.iter().map(|(due, ..)| *due).find(|due| *due > now)
     }
 
-    fn running_of(&self, resource: &Owner) -> usize {
-        self.running.iter().filter(|key| key.resource == *resource).count()
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    fn key(resource: &str, account: u64) -> WorkKey {
-        let resource = Owner { namespace: "ns".into(), name: resource.into() };
-        WorkKey { resource, account: format!("{account:012}").parse().unwrap() }
+    fn runs(&self, resource: &Owner, account: &AccountId) -> bool {
+        self.running.get(account).is_some_and(|running| **running == *resource)
     }
 
-    fn queue(total: usize, reserved: usize) -> Queue {
-        Queue::new(Slots { total, reserved })
+    /// The shared name of a resource.
+    fn known(&self, resource: Owner) -> Arc<Owner> {
+        self.lanes.get_key_value(&resource).map_or_else(|| Arc::new(resource), |(known, _)| Arc::clone(known))
     }
 
-    const NOW: Duration = Duration::from_secs(100);
-
-    #[test]
-    fn the_most_urgent_goes_first_and_nothing_before_its_time() {
-        let mut queue = queue(8, 0);
-        queue.request(key("poll", 1), Priority::Poll, NOW);
-        queue.request(key("new", 2), Priority::NeverVisited, NOW);
-        queue.request(key("gone", 3), Priority::Deletion, NOW);
-        queue.request(key("later", 4), Priority::Deletion, NOW + Duration::from_secs(1));
-        let order: Vec<_> = std::iter::from_fn(|| queue.start(NOW)).map(|key| key.resource.name).collect();
-        assert_eq!(order, ["gone", "new", "poll"]);
-        assert_eq!(queue.next_due(), Some(NOW + Duration::from_secs(1)));
-    }
-
-    #[test]
-    fn one_pass_at_a_time_in_an_account_and_a_new_request_waits_for_the_running_one() {
-        let mut queue = queue(8, 0);
-        queue.request(key("a", 1), Priority::NotReady, NOW);
-        queue.request(key("b", 1), Priority::NotReady, NOW);
-        let first = queue.start(NOW).unwrap();
-        assert_eq!(queue.start(NOW), None);
-        assert_eq!(queue.next_due(), None);
-        queue.request(first.clone(), Priority::SpecChanged, NOW);
-        assert_eq!(queue.start(NOW), None);
-        queue.finish(&first);
-        assert_eq!(queue.start(NOW), Some(first));
-    }
-
-    #[test]
-    fn polls_leave_the_reserved_slots_free() {
-        let mut queue = queue(4, 1);
-        for account in 0..6 {
-            queue.request(key(&format!("r{account}"), account), Priority::Poll, NOW);
+    /// What has become due waits for a slot.
+    fn ripen(&mut self, now: Duration) {
+        while let Some((due, ..)) = self.later.first()
+            && *due <= now
+            && let Some((_, resource, account)) = self.later.pop_first()
+        {
+            let entry = self.lanes.get(&resource).and_then(|lane| lane.entries.get(&account)).copied();
+            if let Some(entry) = entry {
+                self.place(&resource, account, Entry { place: Place::Ready, ..entry });
+            }
         }
-        assert_eq!(std::iter::from_fn(|| queue.start(NOW)).count(), 3);
-        queue.request(key("new", 9), Priority::NeverVisited, NOW);
-        assert_eq!(queue.start(NOW), Some(key("new", 9)));
-        assert_eq!(queue.start(NOW), None);
     }
 
-    #[test]
-    fn one_resource_takes_half_the_slots_only_while_others_wait() {
-        let mut queue = queue(4, 0);
-        for account in 0..10 {
-            queue.request(key("big", account), Priority::SpecChanged, NOW);
+    /// Takes a request out of where it waits.
+    fn displace(&mut self, resource: &Arc<Owner>, account: &AccountId, entry: Entry) {
+        if entry.place == Place::Later {
+            self.later.remove(&(entry.due, Arc::clone(resource), account.clone()));
         }
-        queue.request(key("small", 50), Priority::NotReady, NOW);
-        let started: Vec<_> = std::iter::from_fn(|| queue.start(NOW)).map(|key| key.resource.name).collect();
-        assert_eq!(started, ["big", "big", "small", "big"]);
+        self.change(resource, |lane| {
+            lane.entries.remove(account);
+            if entry.place == Place::Ready {
+                lane.ready.remove(&(entry.priority, entry.due, account.clone()));
+            }
+        });
     }
 
-    #[test]
-    fn resources_of_one_priority_take_turns() {
-        let mut queue = queue(6, 0);
-        for account in 0..3 {
-            queue.request(key("a", account), Priority::Poll, NOW);
-            queue.request(key("b", 10 + account), Priority::Poll, NOW + Duration::ZERO);
+    /// Puts a request where it waits. What is parked is found by who parked it.
+    fn place(&mut self, resource: &Arc<Owner>, account: AccountId, entry: Entry) {
+        if entry.place == Place::Later {
+            self.later.insert((entry.due, Arc::clone(resource), account.clone()));
         }
-        let order: Vec<_> = std::iter::from_fn(|| queue.start(NOW)).map(|key| key.resource.name).collect();
-        assert_eq!(order, ["a", "b", "a", "b", "a", "b"]);
+        self.change(resource, |lane| {
+            if entry.place == Place::Ready {
+                lane.ready.insert((entry.priority, entry.due, account.clone()));
+            }
+            lane.entries.insert(account, entry);
+        });
     }
 
-    #[test]
-    fn requests_merge_to_the_most_urgent_and_earliest() {
-        let mut queue = queue(1, 0);
-        queue.request(key("a", 1), Priority::Poll, NOW + Duration::from_secs(60));
-        queue.request(key("a", 1), Priority::SpecChanged, NOW + Duration::from_secs(90));
-        assert_eq!(queue.due(&key("a", 1).resource), Some(NOW + Duration::from_secs(60)));
-        assert!(queue.contains_as(&key("a", 1), Priority::SpecChanged));
-        assert!(!queue.contains_as(&key("a", 1), Priority::Deletion));
-        queue.keep_only(&key("a", 1).resource, |_| false);
-        assert!(!queue.contains(&key("a", 1)));
+    /// Changes a lane, and lets [`Queue::fronts`] follow.
+    fn change(&mut self, resource: &Arc<Owner>, change: impl FnOnce(&mut Lane)) {
+        let half = (self.slots.total / 2).max(1);
+        let Some(lane) = self.lanes.get_mut(resource) else { return };
+        change(lane);
+        let over = lane.running >= half;
+        let next = lane.ready.first();
+        let same = |front: &Front, (priority, due, account): &(Priority, Duration, AccountId)| {
+            (front.over, front.served) == (over, lane.served)
+                && (front.priority, front.due, &front.account) == (*priority, *due, account)
+        };
+        match (&lane.front, next) {
+            (None, None) => return,
+            (Some(front), Some(next)) if same(front, next) => return,
+            _ => {}
+        }
+        let next = next.map(|(priority, due, account)| Front {
+            over,
+            priority: *priority,
+            served: lane.served,
+            due: *due,
+            resource: Arc::clone(resource),
+            account: account.clone(),
+        });
+        if let Some(former) = std::mem::replace(&mut lane.front, next.clone()) {
+            self.fronts[usize::from(former.over)].remove(&former);
+        }
+        if let Some(next) = next {
+            self.fronts[usize::from(next.over)].insert(next);
+        }
+    }
+
+    fn drop_if_idle(&mut self, resource: &Arc<Owner>) {
+        let idle = |lane: &Lane| lane.entries.is_empty() && lane.running == 0 && lane.served == 0;
+        if self.lanes.get(resource).is_some_and(idle) {
+            self.lanes.remove(resource);
+        }
     }
 }

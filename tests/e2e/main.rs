@@ -13,6 +13,7 @@ mod credentials;
 mod deletion;
 mod discovery;
 mod drift;
+mod fairness;
 mod faults;
 mod guard;
 mod hostile;
