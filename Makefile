@@ -10,6 +10,8 @@ WORKSPACE := --locked --workspace
 BIN = $${CARGO_TARGET_DIR:-target}/debug
 # End-to-end tests mostly wait for the operator, so more of them run than there are cores.
 E2E_THREADS ?= 6
+# Every AWS action that the operator takes in the end-to-end tests.
+SEEN_ACTIONS := $(CURDIR)/target/seen-actions
 # What a test or the demo needs to find; each script prints where it is, and makes it once.
 # (Assigned before they are exported: 'export' would hide that a script failed.)
 PARTS = TESTKIT_TOOLS="$$(hack/build-tools.sh)"; TESTKIT_AWS_PYTHON="$$(hack/aws-backend-env.sh)"; \
@@ -46,18 +48,27 @@ test-backend: ## Tests of the AWS backend
 
 .PHONY: test-e2e
 test-e2e: ## Tests of the operator against a real API server and the AWS backend
-	$(PARTS); $(CARGO) test $(WORKSPACE) --test e2e -- --test-threads=$(E2E_THREADS)
+	@rm -f "$(SEEN_ACTIONS)"; mkdir -p "$(dir $(SEEN_ACTIONS))"
+	$(PARTS); export TESTKIT_SEEN_ACTIONS="$(SEEN_ACTIONS)"; \
+		$(CARGO) test $(WORKSPACE) --test e2e -- --test-threads=$(E2E_THREADS)
+	@hack/check-seen-actions.sh "$(BIN)/port-aws-operator" "$(SEEN_ACTIONS)"
 
 .PHONY: lint
 lint: ## Formatting, and clippy with warnings denied
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy $(WORKSPACE) --all-targets -- -D warnings
 
+.PHONY: lint-aws
+lint-aws: ## IAM policies, CloudFormation templates and Terraform module in deploy/aws
+	python="$$(hack/lint-aws-env.sh)"; "$$python" hack/lint-aws/check.py deploy/aws
+
 .PHONY: generate
-generate: ## Write the generated files: CRDs
+generate: ## Write the generated files: CRDs, IAM policies and templates
 	$(CARGO) build --quiet $(WORKSPACE) --bins
 	"$(BIN)/port-aws-operator" crds --output-dir crds
+	"$(BIN)/port-aws-operator" policies --output-dir deploy/aws
 
 .PHONY: check-generated
 check-generated: generate ## Fail if a generated file is not up to date
-	@git diff --exit-code --stat -- crds || { echo "crds/ is stale: run 'make generate' and commit"; exit 1; }
+	@git diff --exit-code --stat -- crds deploy/aws || { \
+		echo "crds/ or deploy/aws/ is stale: run 'make generate' and commit"; exit 1; }

@@ -37,6 +37,7 @@ fn wanted() -> Wanted {
             cluster: "here".parse().expect("a cluster ID"),
             former: BTreeSet::new(),
             owner: Owner { namespace: "ns".to_owned(), name: "name".to_owned() },
+            predecessor: None,
         },
     }
 }

@@ -12,6 +12,7 @@ fn main() -> ExitCode {
         Command::Run(args) => args.run(),
         Command::RoleArns(args) => args.run(),
         Command::Crds(args) => args.run(),
+        Command::Policies(args) => args.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -245,6 +245,24 @@ fn selects(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> bool 
     exact_ok && expressions_ok
 }
 
+/// What an access object allows that names no organization and sets no other limit.
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            organization_ids: Vec::new(),
+            subjects: Vec::new(),
+            issuer_urls: default_issuers(),
+            client_ids: default_client_ids(),
+            managed_policy_arns: defaults::managed_policy_arns(),
+            role_name_prefix: default_prefix(),
+            permissions_boundary_arn: None,
+            max_session_duration: defaults::max_session_duration(),
+            tag_keys: Vec::new(),
+            adoption: AdoptionLimit::default(),
+        }
+    }
+}
+
 fn default_issuers() -> Vec<String> {
     vec![defaults::issuer_url()]
 }
@@ -308,6 +326,12 @@ mod tests {
         ] {
             assert_eq!(access(allowed.clone()).allows_namespace("ns", &labels), expected, "{allowed:?}");
         }
+    }
+
+    #[test]
+    fn the_default_of_limits_is_that_of_an_object_without_any() {
+        let written = access(None).limits;
+        assert_eq!(Limits { organization_ids: vec!["org_1".into()], ..Limits::default() }, written);
     }
 
     #[test]

@@ -9,10 +9,7 @@ use aws_sdk_iam::{
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
-use crate::{api::Reason, schedule::Disposition};
-
-/// The calls that go to AWS Organizations.
-const ORGANIZATIONS: [&str; 3] = ["DescribeOrganization", "ListAccountsForParent", "ListOrganizationalUnitsForParent"];
+use crate::{api::Reason, policy::actions::DISCOVER, schedule::Disposition};
 
 /// How a call failed, without AWS's own words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,7 +95,7 @@ impl AwsError {
     pub fn advice(&self) -> String {
         let operation = self.operation;
         match self.reason {
-            Reason::AccessDenied if ORGANIZATIONS.contains(&operation) => format!(
+            Reason::AccessDenied if DISCOVER.iter().any(|action| action.ends_with(operation)) => format!(
                 "AWS refuses {operation}: spec.organizations of the PortAwsAccess has to lead to the management account or a delegated administrator, and its policy has to allow the call"
             ),
             Reason::NoOrganization => {

@@ -1,10 +1,12 @@
 //! The command line.
 
 mod crds;
+mod policies;
 mod role_arns;
 mod run;
 
 pub use crds::CrdsArgs;
+pub use policies::PoliciesArgs;
 pub use role_arns::RoleArnsArgs;
 pub use run::RunArgs;
 
@@ -26,4 +28,6 @@ pub enum Command {
     RoleArns(RoleArnsArgs),
     /// Print the `CustomResourceDefinitions` as YAML
     Crds(CrdsArgs),
+    /// Print the IAM policies that the operator works with
+    Policies(PoliciesArgs),
 }

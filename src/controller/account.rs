@@ -36,7 +36,7 @@ impl Context {
             Ok(caller) => caller.partition,
             Err(error) => return Ok(Report::failed(unreachable(key, &error))),
         };
-        let desired = match Desired::build(granted, &key.account, partition, &self.claim(&key.resource, &access)) {
+        let mut desired = match Desired::build(granted, &key.account, partition, &self.claim(&key.resource, &access)) {
             Ok(desired) => desired,
             Err(error) => return Ok(Report::failed(Failure::invalid(&error.to_string()))),
         };
@@ -50,6 +50,7 @@ impl Context {
                 return Ok(Report::failed(self.aws_failure(&snapshot.key, &snapshot.key.account, &error).await));
             }
         };
+        desired.claim.predecessor = observed.role.as_ref().and_then(|role| self.predecessor(role, key));
         let mut plan = plan(&desired, &observed, snapshot.account.role_id.as_deref());
         let unsettled = snapshot.account.settling.hold_back(&mut plan.steps, self.clock.now());
         let mut report = Report::of_plan(&plan);
@@ -140,6 +141,12 @@ impl Context {
             return;
         }
         let account = &snapshot.key.account;
+        if step.phase == Phase::Claim
+            && let Some(predecessor) = &desired.claim.predecessor
+        {
+            let left = WorkKey { resource: predecessor.clone(), account: account.clone() };
+            self.left_to_heirs().remove(&left);
+        }
         let object = match step.phase {
             Phase::Provider => &desired.target.provider_arn,
             _ => &desired.target.role_arn,

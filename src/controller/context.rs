@@ -57,6 +57,8 @@ pub(super) struct Context {
     pub(super) watched: BTreeSet<String>,
     /// When the resources that are gone were asked to go; it only serves the count of deletions.
     pub(super) deleted: Mutex<BTreeMap<Owner, Timestamp>>,
+    /// The resources that left a role to another one, by resource and account.
+    pub(super) left_to_heirs: Mutex<BTreeMap<WorkKey, Owner>>,
     /// Deletions within a minute that need no confirmation; 0 means any number.
     pub(super) deletions_at_once: usize,
     /// Lets a few discoveries run at once.
@@ -179,28 +181,28 @@ impl Context {
     /// cluster id is left out: it can be no tag of ours.
     pub(super) fn claim(&self, resource: &Owner, access: &PortAwsAccess) -> Claim {
         let former = access.spec.take_over.iter().filter_map(|former| former.cluster_id.parse().ok()).collect();
-        Claim { cluster: self.cluster.clone(), former, owner: resource.clone() }
+        Claim { cluster: self.cluster.clone(), former, owner: resource.clone(), predecessor: None }
     }
 
-    /// Whether another live resource has an account as a target, with the same issuer. One whose
-    /// accounts are still to be discovered may have it.
+    /// Whether another live resource has an account as a target, with the same issuer.
     pub(super) fn provider_needed_by_others(&self, resource: &Owner, account: &AccountId, issuer: &str) -> bool {
-        let resources = self.resources();
         self.integrations.state().iter().filter_map(|object| object.0.as_ref().ok()).any(|other| {
-            let owner = owner_of(other);
-            let may_have = || {
-                let memory = resources.get(&owner);
-                let has = memory.is_some_and(|memory| memory.targets.contains(account));
-                let discovery = memory.and_then(|memory| memory.discovery.as_ref());
-                let known = discovery.is_some_and(|it| it.is_resolved(other.spec.discovery.as_ref()));
-                let listed = other.spec.accounts.iter().any(|id| id == account.as_str());
-                has || listed || (other.spec.discovery.is_some() && !known)
-            };
-            owner != *resource
+            owner_of(other) != *resource
                 && other.metadata.deletion_timestamp.is_none()
                 && other.spec.oidc_provider.url == issuer
-                && may_have()
+                && self.may_target(other, account)
         })
+    }
+
+    /// Whether a resource has an account as a target. One whose accounts are still to be discovered may.
+    pub(super) fn may_target(&self, object: &PortAwsIntegration, account: &AccountId) -> bool {
+        let resources = self.resources();
+        let memory = resources.get(&owner_of(object));
+        let discovery = memory.and_then(|memory| memory.discovery.as_ref());
+        let known = discovery.is_some_and(|it| it.is_resolved(object.spec.discovery.as_ref()));
+        let listed = object.spec.accounts.iter().any(|id| id == account.as_str());
+        let has = memory.is_some_and(|memory| memory.targets.contains(account));
+        has || listed || (object.spec.discovery.is_some() && !known)
     }
 
     /// Generation of an access object, if there is one that can be read.

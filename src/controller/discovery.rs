@@ -9,6 +9,7 @@ use std::{
 
 use super::{
     context::Context,
+    gate::for_one_account,
     memory::{Asked, ResourceMemory},
     report::Failure,
 };
@@ -138,10 +139,10 @@ fn word_of(message: Option<&str>) -> &str {
     message.and_then(|message| message.strip_prefix(LEFT_OUT)).unwrap_or("not ACTIVE")
 }
 
-/// Whether a former process had found the accounts of this very spec.
+/// Whether a former process had found the accounts of this very spec: nothing is ready before that.
 fn was_resolved(status: &PortAwsIntegrationStatus, object: &PortAwsIntegration) -> bool {
     let resolved = |condition: &&k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition| {
-        condition.type_ == "AccountsResolved" && condition.status == "True"
+        ["AccountsResolved", "Ready"].contains(&condition.type_.as_str()) && condition.status == "True"
     };
     status.observed_generation == object.metadata.generation && status.conditions.iter().any(|it| resolved(&it))
 }
@@ -198,7 +199,7 @@ pub(super) fn attend(
         discovery.tried = Some(question.clone());
         discovery.busy_until = Some(now + TIMEOUT + Duration::from_secs(1));
     }
-    let (context, access, object) = (Arc::clone(context), Arc::clone(access), object.clone());
+    let (context, access, object) = (Arc::clone(context), Arc::clone(access), for_one_account(object));
     let resource = resource.clone();
     tokio::spawn(async move {
         let answer = context.ask(&resource, &question.discovery, &access).await;

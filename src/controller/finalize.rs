@@ -25,8 +25,8 @@ use crate::{
     clock::jitter,
     domain::{AccountId, Owner},
     plan::{
-        Action, BATCH_WINDOW, Claim, ProviderFate, Target, batch_size, plan_removal, provider_fate,
-        waits_for_confirmation,
+        Action, BATCH_WINDOW, Claim, ObservedRole, Ownership, ProviderFate, Target, batch_size, ownership,
+        plan_removal, provider_fate, waits_for_confirmation,
     },
     schedule::{Disposition, Priority, WorkKey},
 };
@@ -192,6 +192,8 @@ impl Context {
         let abandon = Asked::of(object).abandon;
         let Some(failure) = self.clear(snapshot, abandon).await? else {
             self.with_account(snapshot, |account| account.gone = true);
+            let account = BTreeSet::from([key.account.clone()]);
+            self.hand_over(&key.resource, &object.spec.role_name(), &account);
             self.reconcile_soon(&key.resource);
             return Ok(());
         };
@@ -254,6 +256,9 @@ impl Context {
         };
         let known = snapshot.account.role_id.as_deref();
         let claim = self.claim(&key.resource, &access);
+        if !abandon && self.leaves_to_heir(snapshot, role.as_ref(), &claim, &target).await {
+            return Ok(None);
+        }
         let plan = plan_removal(role.as_ref(), &claim, known, policy);
         if let Some(problem) = plan.blocked {
             return Ok(Some(Failure::from(&problem)));
@@ -271,6 +276,30 @@ impl Context {
             self.tell_of_abandoned_provider(snapshot, &api, &target).await;
         }
         Ok(None)
+    }
+
+    /// Leaves a role of ours as it is if another resource of the namespace wants it; it claims the role
+    /// itself.
+    async fn leaves_to_heir(
+        &self,
+        snapshot: &Snapshot,
+        role: Option<&ObservedRole>,
+        claim: &Claim,
+        target: &Target,
+    ) -> bool {
+        let (object, key) = (&snapshot.object, &snapshot.key);
+        let Some(role) = role else { return false };
+        if !matches!(ownership(role, claim, snapshot.account.role_id.as_deref()), Ownership::Ours(_)) {
+            return false;
+        }
+        let Some(heir) = self.heir(key, target.role_name.as_str()) else { return false };
+        let note = format!(
+            "account {}: role {} is left to PortAwsIntegration {heir} ({})",
+            key.account, target.role_name, target.role_arn
+        );
+        self.events.done(object, Reason::RoleReleased, &note).await;
+        self.left_to_heirs().insert(key.clone(), heir);
+        true
     }
 
     /// Says that a provider stays which should have gone, unless there is none.

@@ -20,7 +20,7 @@ const ARM_RECHECK: Duration = Duration::from_secs(2);
 
 /// What a pass looks at: nothing of its status, and not which accounts there are besides its own. These are
 /// nearly all of a large object, and there is a copy for each pass.
-fn for_one_account(object: &PortAwsIntegration) -> PortAwsIntegration {
+pub(super) fn for_one_account(object: &PortAwsIntegration) -> PortAwsIntegration {
     let spec = &object.spec;
     PortAwsIntegration {
         metadata: object.metadata.clone(),

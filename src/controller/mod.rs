@@ -18,6 +18,7 @@ mod report;
 mod runner;
 mod status;
 mod store;
+mod succession;
 mod visits;
 mod watches;
 
@@ -167,6 +168,7 @@ fn new_context(
         access_trigger,
         access_paces: Mutex::default(),
         watched: options.namespaces.iter().cloned().collect(),
+        left_to_heirs: Mutex::default(),
         deleted: Mutex::new(BTreeMap::new()),
         deletions_at_once: options.deletions_at_once,
         discoveries: Semaphore::new(discovery::AT_ONCE),

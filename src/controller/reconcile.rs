@@ -80,7 +80,8 @@ fn decide(
 ) -> (BTreeSet<AccountId>, View, Option<Duration>) {
     let listed = listed_accounts(context, resource, object);
     let targets = listed.as_ref().cloned().unwrap_or_default();
-    mark_targets(context, resource, &targets);
+    let left = mark_targets(context, resource, &targets);
+    context.hand_over(resource, &object.spec.role_name(), &left);
     let refuse = |reason, message: String| {
         context.queue().forget(resource);
         (targets.clone(), View::Refused(reason, message), None)

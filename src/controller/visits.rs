@@ -23,11 +23,12 @@ use crate::{
 /// second, as sessions of the new access have to be opened for them.
 const SPREAD_PER_ACCOUNT: Duration = Duration::from_millis(100);
 
-/// Accounts come to memory as targets, and leave it unless something of ours may be there.
-pub(super) fn mark_targets(context: &Context, resource: &Owner, targets: &BTreeSet<AccountId>) {
+/// Accounts come to memory as targets, and leave it unless something of ours may be there. Gives those
+/// that were targets and are no more.
+pub(super) fn mark_targets(context: &Context, resource: &Owner, targets: &BTreeSet<AccountId>) -> BTreeSet<AccountId> {
     let mut resources = context.resources();
-    let Some(memory) = resources.get_mut(resource) else { return };
-    memory.targets.clone_from(targets);
+    let Some(memory) = resources.get_mut(resource) else { return BTreeSet::new() };
+    let former = std::mem::replace(&mut memory.targets, targets.clone());
     memory.accounts.retain(|id, account| targets.contains(id) || (account.claimed && !account.gone));
     for id in targets {
         let account = memory.accounts.entry(id.clone()).or_insert_with(AccountMemory::new);
@@ -42,6 +43,7 @@ pub(super) fn mark_targets(context: &Context, resource: &Owner, targets: &BTreeS
             account.failing = None;
         }
     }
+    former.difference(targets).cloned().collect()
 }
 
 /// A change of the access object, the first sight of it in this process apart: failures are forgotten,
@@ -124,7 +126,9 @@ pub(super) fn request_visits(
     let mut queue = context.queue();
     queue.keep_only(resource, |id| wanted.contains_key(id));
     for (account, (priority, delay)) in wanted {
-        if priority == Priority::SpecChanged || !queue.contains(resource, &account) {
+        // What is to be cleared may be waiting for a regular check; what failed to be cleared waits its time.
+        let as_urgent = if priority == Priority::Deletion { Priority::Deletion } else { Priority::Poll };
+        if priority == Priority::SpecChanged || !queue.contains_as(resource, &account, as_urgent) {
             let key = WorkKey { resource: resource.clone(), account };
             queue.request(key, priority, context.clock.now() + delay);
         }

@@ -57,7 +57,7 @@ pub enum Action {
         tags: Tags,
         /// Whether this takes over a role that was nobody's.
         adopts: bool,
-        /// The former installation whose role becomes ours.
+        /// The former installation or resource whose role becomes ours, in words.
         former: Option<String>,
     },
     /// `UntagRole`.
@@ -171,7 +171,7 @@ impl fmt::Display for Action {
             Self::CreateRole(role) => write!(f, "create role {}", role.name),
             Self::TagRole { adopts: true, .. } => f.write_str("take the role over by tagging it"),
             Self::TagRole { former: Some(former), .. } => {
-                write!(f, "take the role over from the installation {former}")
+                write!(f, "take the role over from {former}")
             }
             Self::TagRole { tags, .. } => {
                 write!(f, "set role tags {}", tags.keys().map(String::as_str).collect::<Vec<_>>().join(", "))

@@ -20,6 +20,8 @@ pub struct Claim {
     pub former: BTreeSet<ClusterId>,
     /// The resource.
     pub owner: Owner,
+    /// A resource whose role becomes ours, because it has given it up.
+    pub predecessor: Option<Owner>,
 }
 
 impl Claim {
@@ -27,6 +29,12 @@ impl Claim {
     #[must_use]
     pub fn covers(&self, cluster: &str) -> bool {
         cluster == self.cluster.as_str() || self.former.iter().any(|former| former.as_str() == cluster)
+    }
+
+    /// Whether the value of an owner tag is this resource, or one that it succeeds.
+    #[must_use]
+    pub fn owns(&self, owner: &str) -> bool {
+        [Some(&self.owner), self.predecessor.as_ref()].into_iter().flatten().any(|known| known.to_string() == owner)
     }
 }
 

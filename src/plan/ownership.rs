@@ -44,7 +44,7 @@ pub fn ownership(role: &ObservedRole, claim: &Claim, known_role_id: Option<&str>
     let owner = role.tags.get(tags::OWNER);
     match (cluster, owner) {
         (Some(cluster), _) if !claim.covers(cluster) => Ownership::OtherInstallation(cluster.clone()),
-        (_, Some(owner)) if *owner != claim.owner.to_string() => Ownership::OtherResource(owner.clone()),
+        (_, Some(owner)) if !claim.owns(owner) => Ownership::OtherResource(owner.clone()),
         (Some(_), Some(_)) => {
             let created = role.tags.get(tags::ORIGIN).is_some_and(|origin| origin == tags::ORIGIN_CREATED);
             Ownership::Ours(if created || made_by_us { Origin::Created } else { Origin::Adopted })

@@ -14,7 +14,7 @@ use crate::{
         PolicyArn,
         tags::{self, Tags},
     },
-    policy::{FieldDrift, covers},
+    policy::{FieldDrift, covers, published::INCIDENT_POLICIES},
 };
 
 /// The inline policy that IAM's console adds to revoke sessions.
@@ -103,7 +103,10 @@ fn tag(desired: &DesiredRole, role: &ObservedRole, standing: &Standing, plan: &m
     }
     let claims = tags::CLAIM.iter().any(|key| differing.contains_key(*key));
     let adopts = standing.adopts;
-    let former = role.tags.get(tags::CLUSTER).filter(|_| !adopts && differing.contains_key(tags::CLUSTER)).cloned();
+    let former = |key: &str| role.tags.get(key).filter(|_| !adopts && differing.contains_key(key));
+    let former = former(tags::CLUSTER)
+        .map(|cluster| format!("the installation {cluster}"))
+        .or_else(|| former(tags::OWNER).map(|owner| format!("PortAwsIntegration {owner}")));
     let phase = if claims { Phase::Claim } else { Phase::Settle };
     step(plan, phase, Action::TagRole { tags: differing, adopts, former });
 }
@@ -198,11 +201,9 @@ fn settings(desired: &DesiredRole, role: &ObservedRole, plan: &mut Plan) {
     }
 }
 
-/// Policies of AWS that somebody attaches to stop a principal: `AWSDenyAll`, and the quarantine
-/// policies that AWS itself attaches after a leak.
+/// Whether a managed policy is the answer to an incident.
 pub(super) fn is_incident_policy(arn: &str) -> bool {
-    let name = arn.strip_prefix("arn:aws:iam::aws:policy/");
-    name.is_some_and(|name| name == "AWSDenyAll" || name.starts_with("AWSCompromisedKeyQuarantine"))
+    INCIDENT_POLICIES.iter().any(|pattern| pattern.strip_suffix('*').map_or(*pattern == arn, |it| arn.starts_with(it)))
 }
 
 /// Whether an inline policy is the answer to an incident.

@@ -24,7 +24,8 @@ const ROLE_ID: &str = "AROAEXAMPLE";
 
 fn claim() -> Claim {
     let owner = Owner { namespace: "ns".into(), name: "name".into() };
-    Claim { cluster: "here".parse().unwrap(), former: BTreeSet::from(["before".parse().unwrap()]), owner }
+    let former = BTreeSet::from(["before".parse().unwrap()]);
+    Claim { cluster: "here".parse().unwrap(), former, owner, predecessor: None }
 }
 
 fn spec(change: impl FnOnce(&mut serde_json::Value)) -> PortAwsIntegrationSpec {

@@ -1,6 +1,8 @@
 //! IAM policy documents as data: what they mean, not how they are written.
 
+pub mod actions;
 mod document;
+pub mod published;
 pub mod session;
 mod trust;
 

@@ -6,6 +6,11 @@
 
 use serde_json::{Value, json};
 
+use super::actions::{
+    ADD_CLIENT_ID, ATTACH_POLICY, CREATE_PROVIDER, CREATE_ROLE, DELETE_BOUNDARY, DELETE_PROVIDER, DELETE_ROLE,
+    DETACH_POLICY, DISCOVER, LIST_ROLES, READ_PROVIDER, READ_ROLE, SET_BOUNDARY, TAG_ROLE, UNTAG_ROLE, UPDATE_ROLE,
+};
+
 /// The most characters that `AssumeRole` takes for a session policy
 /// (<https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html>).
 pub const SESSION_POLICY_CHARACTERS: usize = 2048;
@@ -35,34 +40,17 @@ pub struct Scope<'a> {
 #[must_use]
 pub fn manage<'a>(scope: Scope<'_>, policies: impl IntoIterator<Item = &'a str>, boundary: Option<&str>) -> String {
     let policies: Vec<&str> = policies.into_iter().collect();
-    let mut on_role = vec![
-        "GetRole",
-        "ListAttachedRolePolicies",
-        "ListRolePolicies",
-        "UpdateAssumeRolePolicy",
-        "UpdateRole",
-        "TagRole",
-        "DetachRolePolicy",
-    ];
-    let bounded = ["CreateRole", "PutRolePermissionsBoundary"];
+    let bounded = [CREATE_ROLE, SET_BOUNDARY];
+    let mut on_role = vec![UPDATE_ROLE, TAG_ROLE, DETACH_POLICY];
     if boundary.is_none() {
         on_role.extend(bounded);
-        on_role.push("DeleteRolePermissionsBoundary");
+        on_role.push(DELETE_BOUNDARY);
     }
     let attach = json!({"ArnEquals": {"iam:PolicyARN": policies}});
     let mut statements = vec![
-        allow(
-            &[
-                "GetOpenIDConnectProvider",
-                "CreateOpenIDConnectProvider",
-                "AddClientIDToOpenIDConnectProvider",
-                "TagOpenIDConnectProvider",
-            ],
-            scope.provider_arn,
-            None,
-        ),
+        allow(&[READ_ROLE, READ_PROVIDER, CREATE_PROVIDER, ADD_CLIENT_ID], readable(scope), None),
         allow(&on_role, scope.role_arn, None),
-        allow(&["AttachRolePolicy"], scope.role_arn, Some(attach)),
+        allow(&[ATTACH_POLICY], scope.role_arn, Some(attach)),
     ];
     if let Some(boundary) = boundary {
         let condition = json!({"StringEquals": {"iam:PermissionsBoundary": boundary}});
@@ -75,30 +63,27 @@ pub fn manage<'a>(scope: Scope<'_>, policies: impl IntoIterator<Item = &'a str>,
 #[must_use]
 pub fn remove(scope: Scope<'_>) -> String {
     document(&[
-        allow(&["GetOpenIDConnectProvider", "DeleteOpenIDConnectProvider"], scope.provider_arn, None),
-        allow(
-            &["GetRole", "ListAttachedRolePolicies", "ListRolePolicies", "DetachRolePolicy", "DeleteRole", "UntagRole"],
-            scope.role_arn,
-            None,
-        ),
-        allow(&["ListRoles"], "*", None),
+        allow(&[READ_ROLE, READ_PROVIDER, DELETE_PROVIDER], readable(scope), None),
+        allow(&[DETACH_POLICY, DELETE_ROLE, UNTAG_ROLE], scope.role_arn, None),
+        allow(&[LIST_ROLES], "*", None),
     ])
 }
 
 /// The session policy for asking AWS Organizations.
 #[must_use]
 pub fn discover() -> String {
-    let actions = ["DescribeOrganization", "ListAccountsForParent", "ListOrganizationalUnitsForParent"];
-    document(&[allow_in("organizations", &actions, "*", None)])
+    document(&[allow(&[DISCOVER], "*", None)])
 }
 
-fn allow(actions: &[&str], resource: &str, condition: Option<Value>) -> Value {
-    allow_in("iam", actions, resource, condition)
+/// The provider, and the role at any path: IAM takes the name of a role for any path, and then asks for
+/// the right to read it there. Without it, a name that is taken would look like a permission that is
+/// missing. Both in one statement, because a policy with the longest names has no room for another.
+fn readable(scope: Scope<'_>) -> Value {
+    json!([scope.provider_arn, scope.role_arn.replacen(":role/", ":role/*", 1)])
 }
 
-fn allow_in(service: &str, actions: &[&str], resource: &str, condition: Option<Value>) -> Value {
-    let actions: Vec<String> = actions.iter().map(|action| format!("{service}:{action}")).collect();
-    let mut statement = json!({"Effect": "Allow", "Action": actions, "Resource": resource});
+fn allow(actions: &[&[&str]], resource: impl Into<Value>, condition: Option<Value>) -> Value {
+    let mut statement = json!({"Effect": "Allow", "Action": actions.concat(), "Resource": resource.into()});
     if let Some(condition) = condition {
         statement["Condition"] = condition;
     }

@@ -175,6 +175,13 @@ impl Queue {
         self.runs(resource, account) || waits()
     }
 
+    /// Whether a visit is asked for that is as urgent, or under way.
+    #[must_use]
+    pub fn contains_as(&self, resource: &Owner, account: &AccountId, priority: Priority) -> bool {
+        let entry = self.lanes.get(resource).and_then(|lane| lane.entries.get(account));
+        self.runs(resource, account) || entry.is_some_and(|entry| entry.priority <= priority)
+    }
+
     /// Starts the next pass, if one is due and a slot is free for it. `now` never goes back.
     pub fn start(&mut self, now: Duration) -> Option<WorkKey> {
         if self.running.len() >= self.slots.total {

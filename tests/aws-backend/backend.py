@@ -28,6 +28,7 @@ from documents import Permuter  # noqa: E402
 from faults import FaultTable, ParkingLot  # noqa: E402
 from gateway import MOTO_API, Gateway, WsgiApp  # noqa: E402
 from http_server import Respond, Server  # noqa: E402
+from permissions import Permissions  # noqa: E402
 from recorder import Recorder  # noqa: E402
 
 if TYPE_CHECKING:
@@ -36,16 +37,17 @@ if TYPE_CHECKING:
 SERVICES: tuple[SERVICE_NAMES, ...] = ("iam", "sts", "organizations", MOTO_API)
 
 
-def build(keep_calls: int) -> Respond:
+def build(keep_calls: int, seen_actions: Path | None = None) -> Respond:
     """Puts the parts together."""
     permuter, recorder = Permuter(), Recorder(keep_calls)
     faults, lot = FaultTable(), ParkingLot()
+    permissions = Permissions(seen_actions)
     identity.install()
     honest_iam.install(permuter)
     honest_organizations.install()
     apps: dict[str, WsgiApp] = {s: create_backend_app(s) for s in SERVICES}
-    gateway = Gateway(apps, recorder, faults, lot)
-    control = Control(gateway, recorder, faults, lot, permuter)
+    gateway = Gateway(apps, recorder, faults, lot, permissions)
+    control = Control(gateway, recorder, faults, lot, permuter, permissions)
     control.add(organization_control.routes(gateway.moto_lock))
 
     def respond(request: HttpRequest) -> HttpResponse | None:
@@ -93,6 +95,11 @@ def arguments() -> argparse.Namespace:
         "--keep-calls", type=int, default=200_000, help="calls that are recorded"
     )
     parser.add_argument(
+        "--seen-actions",
+        type=Path,
+        help="gets the actions that the operator took and its policies allowed",
+    )
+    parser.add_argument(
         "--exit-with-stdin",
         action="store_true",
         help="exit when standard input is closed",
@@ -106,7 +113,8 @@ def main() -> None:
     logging.basicConfig(level=logging.ERROR, stream=sys.stderr)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     signal.signal(signal.SIGINT, lambda *_: sys.exit(0))
-    server = Server((options.host, options.port), build(options.keep_calls))
+    respond = build(options.keep_calls, options.seen_actions)
+    server = Server((options.host, options.port), respond)
     if options.exit_with_stdin:
         exit_when_input_closes()
     if options.ready_file:

@@ -18,6 +18,7 @@ from documents import Permuter
 from faults import FaultTable, InvalidRule, Parked, ParkingLot, Rule, Verdict
 from gateway import Gateway
 from identity import issue_credentials
+from permissions import Permissions
 from recorder import Recorder
 
 PREFIX = "/_control/"
@@ -55,6 +56,21 @@ class ControlRequest:
         """The account in the body."""
         return checked_account(self.text(name))
 
+    def rights(self) -> dict[str, Any]:
+        """The policies in the body: those of a key, and those of the roles that it
+        assumes, by their names."""
+        names = {"policies", "assumed"} & self.body.keys()
+        given = {name: self.body[name] for name in names}
+        assumed = given.get("assumed", {})
+        if not isinstance(assumed, dict):
+            raise ControlError(400, "assumed must be an object")
+        for documents in (given.get("policies", []), *assumed.values()):
+            if not isinstance(documents, list) or not all(
+                isinstance(document, dict) for document in documents
+            ):
+                raise ControlError(400, "policies must be lists of documents")
+        return given
+
     def query_account(self) -> str | None:
         """The account in the query string, None if there is none."""
         account = self.query.get("account")
@@ -78,12 +94,14 @@ class Control:
         faults: FaultTable,
         lot: ParkingLot,
         permuter: Permuter,
+        permissions: Permissions,
     ) -> None:
         self._gateway = gateway
         self._recorder = recorder
         self._faults = faults
         self._lot = lot
         self._permuter = permuter
+        self._permissions = permissions
         self._routes: dict[tuple[str, str], Handler] = {
             ("GET", "health"): self._health,
             ("GET", "faults"): self._list_faults,
@@ -97,6 +115,8 @@ class Control:
             ("POST", "role-last-used"): self._role_last_used,
             ("POST", "role-create-date"): self._role_create_date,
             ("POST", "credentials"): self._credentials,
+            ("POST", "grant"): self._grant,
+            ("POST", "strict-assume-role"): self._strict_assume_role,
             ("GET", "state"): self._state,
             ("POST", "reset"): self._reset,
         }
@@ -212,9 +232,24 @@ class Control:
 
     def _credentials(self, request: ControlRequest) -> dict[str, Any]:
         session = request.body.get("session", "backend")
+        account, role = request.account(), request.text("role")
+        rights = request.rights()
         with self._gateway.moto_lock:
-            issued = issue_credentials(request.account(), request.text("role"), session)
+            issued = issue_credentials(account, role, session)
+            self._permissions.issue(issued.accessKeyId, account, role, rights)
         return asdict(issued)
+
+    def _grant(self, request: ControlRequest) -> dict[str, Any]:
+        key, rights = request.text("accessKeyId"), request.rights()
+        with self._gateway.moto_lock:
+            self._permissions.grant(key, rights)
+        return {}
+
+    def _strict_assume_role(self, request: ControlRequest) -> dict[str, Any]:
+        account, strict = request.account(), request.body.get("strict") is True
+        with self._gateway.moto_lock:
+            self._permissions.set_strict(account, strict)
+        return {}
 
     def _state(self, request: ControlRequest) -> dict[str, Any]:
         account = request.query_account()
@@ -232,6 +267,7 @@ class Control:
         self._drop_faults(lambda _: True, Verdict(apply=False, answer=False))
         with self._gateway.moto_lock:
             state.reset_everything()
+            self._permissions.reset()
         self._permuter.configure("*", None)
         self._recorder.clear()
         return {}

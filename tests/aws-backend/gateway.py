@@ -15,6 +15,7 @@ from calls import AwsCall, HttpRequest, HttpResponse, parse_call
 from errors import error_code, error_response
 from faults import ERROR_KINDS, FaultTable, ParkingLot, Rule
 from identity import account_of_key, caller_arn
+from permissions import Permissions
 from recorder import Record, Recorder
 
 LOG = logging.getLogger("aws-backend")
@@ -53,8 +54,10 @@ class Gateway:
         recorder: Recorder,
         faults: FaultTable,
         lot: ParkingLot,
+        permissions: Permissions,
     ) -> None:
         self._apps = apps
+        self._permissions = permissions
         self._recorder = recorder
         self._faults = faults
         self._lot = lot
@@ -65,7 +68,7 @@ class Gateway:
         """The answer, or None if the connection is to be cut."""
         call = parse_call(request)
         if request.path.startswith("/moto-api/"):
-            return self._guarded(MOTO_API, request, call)
+            return self._guarded(call, lambda: self._run_moto(MOTO_API, request))
         account = account_of_key(
             call.access_key, request.headers.get("x-moto-account-id")
         )
@@ -115,25 +118,38 @@ class Gateway:
             message = f"The service {call.service or 'of this request'} is not served."
             return error_response(call, 501, "NotImplemented", message)
         record.applied = True
+        # In one go: nothing changes between the check and the call.
         with self.moto_lock:
-            refusal = account_states.refusal(call, record.account)
-        if refusal:
-            return refusal
-        return self._guarded(call.service, request, call)
+            response = self._guarded(
+                call, lambda: self._permitted(request, call, record.account)
+            )
+            self._permissions.note_session(call, response)
+        return response
 
-    def _guarded(
-        self, service: str, request: HttpRequest, call: AwsCall
+    def _permitted(
+        self, request: HttpRequest, call: AwsCall, account: str
     ) -> HttpResponse:
+        """Runs moto if the caller may make the call."""
+        if inactive := account_states.refusal(call, account):
+            return inactive
+        refusal = self._permissions.refusal(call, account)
+        if refusal is None:
+            return self._run_moto(call.service, request)
+        if call.is_json:
+            return error_response(call, 400, "AccessDeniedException", refusal)
+        return error_response(call, 403, "AccessDenied", refusal)
+
+    def _guarded(self, call: AwsCall, run: Callable[[], HttpResponse]) -> HttpResponse:
         """Runs moto; whatever it raises becomes an answer."""
         try:
-            return self._run_moto(service, request)
+            return run()
         except OperationNotFoundError:
             message = f"Could not find operation {call.action}"
             return error_response(call, 400, "InvalidAction", message)
         except NotImplementedError as error:
             return error_response(call, 501, "NotImplemented", str(error))
         except Exception as error:
-            LOG.exception("%s:%s failed", service, call.action)
+            LOG.exception("%s:%s failed", call.service, call.action)
             return error_response(call, 500, "InternalFailure", repr(error))
 
     def _error(self, rule: Rule, call: AwsCall, record: Record) -> HttpResponse:

@@ -102,6 +102,22 @@ class Callers(OrganizationCase):
         created.create_role(
             RoleName="reader", AssumeRolePolicyDocument=json.dumps(document)
         )
+        created.put_role_policy(
+            RoleName="reader",
+            PolicyName="read",
+            PolicyDocument=json.dumps(
+                {
+                    "Version": "2012-10-17",
+                    "Statement": [
+                        {
+                            "Effect": "Allow",
+                            "Action": "organizations:ListAccounts",
+                            "Resource": "*",
+                        }
+                    ],
+                }
+            ),
+        )
         sts = self.backend.client("sts", self.session)
         issued = sts.assume_role(RoleArn=arn, RoleSessionName="session")["Credentials"]
         session = boto3.Session(

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use testkit::{
     Result,
     aws::{Call, Credentials, Fault, actions, by_operator, count_by_action},
-    fixture::{Scenario, ScenarioBuilder, condition, unused_account},
+    fixture::{Scenario, ScenarioBuilder, condition, operator_rights, unused_account},
     wait::eventually,
 };
 
@@ -77,8 +77,9 @@ async fn credentials_from_a_profile_serve_and_stay_out_of_the_log() -> Result<()
     // Issued for an account that is known before the scenario is.
     let own = unused_account();
     let world = testkit::fixture::World::get().await?;
+    let rights = operator_rights(OPERATOR).await?;
     let Credentials { access_key_id, secret_access_key, session_token } =
-        world.backend().credentials_as(&own, "Operator").await?;
+        world.backend().credentials_with(&own, "Operator", &rights).await?;
     let mut it = builder("creds-profile")
         .account(&own)
         .without_credentials()
@@ -163,9 +164,10 @@ const AGENT_TOKEN: &str = "eyJhbGciOiJSUzI1NiJ9.a-token-of-the-pod";
 async fn with_agent(name: &str, lives: &[Duration]) -> Result<(Scenario, Vec<Credentials>)> {
     let own = unused_account();
     let world = testkit::fixture::World::get().await?;
+    let rights = operator_rights(OPERATOR).await?;
     let (mut issued, mut answers) = (Vec::new(), Vec::new());
     for life in lives {
-        let credentials = world.backend().credentials_as(&own, "Operator").await?;
+        let credentials = world.backend().credentials_with(&own, "Operator", &rights).await?;
         answers.push(container_answer(&credentials, *life));
         issued.push(credentials);
     }
@@ -269,7 +271,8 @@ async fn without_credentials_it_says_so_in_plain_words_and_goes_on() -> Result<(
     assert_eq!(denied(&it, "CredentialsUnavailable").await?, advice);
     it.operator()?.check_healthy()?;
     assert_eq!(it.operator_calls_since(0).await?, vec![]);
-    let credentials = it.world().backend().credentials_as(it.account(), "Operator").await?;
+    let rights = operator_rights(OPERATOR).await?;
+    let credentials = it.world().backend().credentials_with(it.account(), "Operator", &rights).await?;
     it.operator_options().credentials = Some(credentials);
     it.restart_operator().await?;
     it.ready(NAME).await?;

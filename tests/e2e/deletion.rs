@@ -219,7 +219,7 @@ async fn an_object_that_is_made_again_under_its_name_finds_its_role() -> Result<
 
 /// Deletes an integration and creates it again as a backup would: without status, with the
 /// finalizers that it had. No operator may be running.
-async fn restore(it: &Scenario, name: &str) -> Result<()> {
+pub async fn restore(it: &Scenario, name: &str) -> Result<()> {
     let mut object: DynamicObject = it.integrations().get(name).await?;
     it.delete(name).await?;
     strip_finalizers(it, name).await?;

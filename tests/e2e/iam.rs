@@ -72,7 +72,12 @@ pub struct Somebody {
 
 impl Somebody {
     pub async fn on(it: &Scenario, role: &str) -> Result<Self> {
-        Ok(Self { iam: it.iam().await?, role: role.to_owned() })
+        Ok(Self::of(it.iam().await?, role))
+    }
+
+    /// The same in another account than the scenario's.
+    pub fn of(iam: Client, role: &str) -> Self {
+        Self { iam, role: role.to_owned() }
     }
 
     pub fn iam(&self) -> &Client {

@@ -5,18 +5,22 @@
 // A test fails by an assertion.
 #![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used)]
 
+mod access;
 mod adoption;
 mod crash;
 mod create;
 mod credentials;
 mod deletion;
+mod discovery;
 mod drift;
 mod fairness;
 mod faults;
 mod guard;
+mod hostile;
 mod iam;
 mod many;
 mod older_schema;
+mod policies;
 mod rbac;
 mod schema;
 mod shared;

@@ -364,7 +364,11 @@ async fn kubectl_explains_the_fields_and_prints_the_columns() -> Result<()> {
     let wide = rows(&kubectl(&["get", "pai", &namespace, "--output=wide"]).await?);
     assert_eq!(wide[0], ["NAME", "READY", "REASON", "ACCOUNTS", "READY-ACCOUNTS", "USED", "MESSAGE", "AGE"]);
     assert_eq!(wide[1][5..11], ["Unknown", "1", "of", "1", "account", "ready"]);
-    let access = rows(&kubectl(&["get", "paa", it.namespace()]).await?);
+    let access = testkit::wait::eventually("the status of the access", testkit::fixture::SOON, async || {
+        let rows = rows(&kubectl(&["get", "paa", it.namespace()]).await?);
+        Ok((rows[1].len() == 7).then_some(rows))
+    })
+    .await?;
     assert_eq!(access[0], ["NAME", "READY", "REASON", "INTEGRATIONS", "ACCOUNTS", "REACHED", "AGE"]);
     assert_eq!(access[1][..6], [it.namespace(), "True", "Ready", "1", "1", "1"]);
     let both = kubectl(&["get", "port", &namespace, "--output=name"]).await?;

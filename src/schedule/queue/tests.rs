@@ -83,6 +83,8 @@ fn requests_merge_to_the_most_urgent_and_earliest() {
     assert_eq!(queue.start(NOW + Duration::from_secs(60)), Some(key("a", 1)));
     queue.finish(&key("a", 1));
     queue.request(key("a", 1), Priority::Poll, NOW);
+    assert!(queue.contains_as(&key("a", 1).resource, &key("a", 1).account, Priority::Poll));
+    assert!(!queue.contains_as(&key("a", 1).resource, &key("a", 1).account, Priority::NotReady));
     queue.keep_only(&key("a", 1).resource, |_| false);
     assert!(!queue.contains(&key("a", 1).resource, &key("a", 1).account));
 }

@@ -7,8 +7,10 @@ mod calls;
 mod faults;
 mod organizations;
 mod python;
+mod rights;
 mod state;
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -26,6 +28,7 @@ use serde_json::{Value, json};
 pub use calls::{Call, FaultMark, actions, by_operator, count_by_action, writes};
 pub use faults::{Fault, FaultId, Parked};
 pub use organizations::{MemberState, Organization, OrganizationSetup};
+pub use rights::Rights;
 pub use state::{AccountState, OidcProvider, Role};
 
 use crate::folder::Folder;
@@ -65,16 +68,21 @@ pub struct Backend {
 impl Backend {
     /// Starts a backend and waits until it listens.
     ///
-    /// Its Python is `TESTKIT_AWS_PYTHON` if set, else what `hack/aws-backend-env.sh` makes.
+    /// Its Python is `TESTKIT_AWS_PYTHON` if set, else what `hack/aws-backend-env.sh` makes. It adds
+    /// the actions that operators with [`Rights`] take to the file `TESTKIT_SEEN_ACTIONS`, if that is set.
     pub async fn start() -> Result<Self> {
         let python = python::python().await?;
         let folder = Folder::new(None)?;
         let ready_file = folder.join("port");
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../aws-backend/backend.py");
+        let mut args: Vec<OsString> = vec![script.into(), "--ready-file".into(), (&ready_file).into()];
+        if let Some(seen) = std::env::var_os("TESTKIT_SEEN_ACTIONS").filter(|path| !path.is_empty()) {
+            args.extend(["--seen-actions".into(), seen]);
+        }
         let process = Process::spawn(SpawnOptions {
             name: "aws-backend".to_owned(),
             program: python,
-            args: vec![script.into(), "--ready-file".into(), (&ready_file).into()],
+            args,
             env: vec![
                 ("HOME".into(), folder.path().into()),
                 // Nothing of it belongs into the checkout.
@@ -129,7 +137,7 @@ impl Backend {
         self.credentials_as(account, SOMEBODY).await
     }
 
-    /// Credentials of a role in an account; the role need not exist.
+    /// Credentials of a role in an account, with all rights; the role need not exist.
     pub async fn credentials_as(&self, account: &str, role: &str) -> Result<Credentials> {
         let body = json!({"account": account, "role": role});
         self.post("credentials", body).await
@@ -139,9 +147,14 @@ impl Backend {
     ///
     /// A client belongs to the async runtime that it was made in: make one in each test.
     pub async fn iam(&self, account: &str) -> Result<aws_sdk_iam::Client> {
-        let issued = self.credentials(account).await?;
-        let credentials =
-            SdkCredentials::from_keys(issued.access_key_id, issued.secret_access_key, Some(issued.session_token));
+        Ok(self.iam_with(&self.credentials(account).await?))
+    }
+
+    /// The same with credentials of one's choice.
+    #[must_use]
+    pub fn iam_with(&self, credentials: &Credentials) -> aws_sdk_iam::Client {
+        let Credentials { access_key_id, secret_access_key, session_token } = credentials.clone();
+        let credentials = SdkCredentials::from_keys(access_key_id, secret_access_key, Some(session_token));
         let timeouts = TimeoutConfig::builder().operation_timeout(REQUEST_DEADLINE).build();
         let config = aws_sdk_iam::Config::builder()
             .behavior_version(BehaviorVersion::latest())
@@ -151,7 +164,7 @@ impl Backend {
             .retry_config(RetryConfig::disabled())
             .timeout_config(timeouts)
             .build();
-        Ok(aws_sdk_iam::Client::from_conf(config))
+        aws_sdk_iam::Client::from_conf(config)
     }
 
     /// What is in an account now.

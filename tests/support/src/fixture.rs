@@ -3,6 +3,7 @@
 
 mod builder;
 mod objects;
+mod rights;
 mod scenario;
 mod view;
 mod world;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 pub use builder::ScenarioBuilder;
 pub use objects::{REQUESTED_AT, access_resource, condition, integration_resource, is_ready};
+pub use rights::operator_rights;
 pub use scenario::Scenario;
 pub use view::Event;
 pub use world::{World, wait_until_served};

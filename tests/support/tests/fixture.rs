@@ -12,7 +12,7 @@ use testkit::fixture::{Scenario, condition, integration_resource};
 type TestResult<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
 async fn scenario(name: &str) -> TestResult<Scenario> {
-    Ok(Scenario::builder(name, "/nowhere/operator").without_operator().start().await?)
+    Ok(Scenario::builder(name, "/nowhere/operator").without_credentials().without_operator().start().await?)
 }
 
 /// What an operator may do to a status, with the operator's own rights.

@@ -11,7 +11,7 @@ const YEAR: Duration = Duration::from_hours(365 * 24);
 
 /// Puts the resource back, so that there is something to look at.
 pub(crate) async fn connect_again(stage: &Stage) -> Result<()> {
-    stage.screen.title("9. Connect the account again, and leave everything running")?;
+    stage.screen.title("11. Connect the account again, and leave everything running")?;
     stage.kubectl(&["apply", "-f", "deploy/samples/integration.yaml"]).await?;
     stage.kubectl(&["wait", "pai", NAME, "-n", NAMESPACE, "--for=condition=Ready", "--timeout=30s"]).await?;
     let object = stage.integration().await?;

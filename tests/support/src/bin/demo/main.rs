@@ -1,9 +1,11 @@
-//! `make demo`: one account goes to Ready, is attacked, heals, and is cleaned up, on a real
-//! Kubernetes API server and an AWS backend of this machine. What it claims it has looked up.
+//! `make demo`: one account goes to Ready, is attacked, heals, and is cleaned up, and then a whole
+//! organization is connected, on a real Kubernetes API server and an AWS backend of this machine. What it
+//! claims it has looked up.
 
 mod account;
 mod diff;
 mod keep;
+mod organization;
 mod screen;
 mod stage;
 mod steps;
@@ -93,11 +95,13 @@ async fn play(place: &mut Option<Stage>, keep: bool) -> Result<()> {
     let attacked = steps::attack(stage, &before).await?;
     steps::heal(stage, &before, &attacked).await?;
     steps::delete(stage).await?;
+    let organization = organization::connect(stage).await?;
+    organization::grow(stage, &organization).await?;
     if keep {
         keep::connect_again(stage).await?;
-        keep::explain(stage).await?;
+        return keep::explain(stage).await;
     }
-    Ok(())
+    organization::disconnect(stage).await
 }
 
 /// Ends everything, and says so once it is so.

@@ -17,6 +17,7 @@ use testkit::{Error, Result};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
+use crate::organization;
 use crate::screen::{Screen, command_line};
 
 /// The account that the samples in `deploy/samples` name.
@@ -67,11 +68,12 @@ impl Stage {
     /// Starts the operator under its service account, with credentials of the account.
     pub(crate) async fn start_operator(&mut self) -> Result<()> {
         let binary = operator_binary()?;
+        let rights = organization::operator_rights().await?;
         let options = OperatorOptions {
             binary,
             kubeconfig: self.plane.kubeconfig_for_service_account(OPERATOR, OPERATOR).await?,
             aws_endpoint: self.backend.url().to_owned(),
-            credentials: Some(self.backend.credentials_as(ACCOUNT, "PortAwsOperator").await?),
+            credentials: Some(self.backend.credentials_with(ACCOUNT, "PortAwsOperator", &rights).await?),
             cluster_id: CLUSTER_ID.to_owned(),
             namespaces: Vec::new(),
             args: Vec::new(),
@@ -223,7 +225,7 @@ fn shows_ready(line: &str) -> bool {
 }
 
 /// The operator is built into the same folder as the demo.
-fn operator_binary() -> Result<PathBuf> {
+pub(crate) fn operator_binary() -> Result<PathBuf> {
     let demo = std::env::current_exe().map_err(|source| Error::Io { what: "cannot find myself".to_owned(), source })?;
     let binary = demo.with_file_name("port-aws-operator");
     if binary.is_file() {

@@ -21,15 +21,15 @@ pub(crate) fn introduce(screen: &Screen) -> Result<()> {
     screen.plain("")?;
     screen.say(
         "This demo connects an AWS account to Port, attacks it behind the operator's back, has it \
-         healed, and disconnects it. Lines that begin with $ are commands as you would type them, \
+         healed, and disconnects it; then it connects a whole organization. Lines that begin with $ are commands as you would type them, \
          below each is what it printed. Lines that begin with ok: say what the demo has looked up \
          itself; if it were not so, the demo would fail.",
     )?;
     screen.title("1. Start Kubernetes and AWS")?;
     screen.say(
         "A real Kubernetes API server (without nodes: the operator runs beside it as a process) and, \
-         in place of AWS, a program on this machine that answers the calls of IAM and STS. Nothing \
-         leaves this machine.",
+         in place of AWS, a program on this machine that answers the calls of IAM, STS and \
+         Organizations. Nothing leaves this machine.",
     )
 }
 
@@ -57,7 +57,8 @@ pub(crate) async fn install(stage: &Stage) -> Result<()> {
 pub(crate) async fn start_operator(stage: &mut Stage) -> Result<()> {
     stage.screen.title("3. Start the operator")?;
     stage.screen.say(&format!(
-        "In the cluster it is that ServiceAccount; in AWS it has credentials of account {ACCOUNT}. The \
+        "In the cluster it is that ServiceAccount; in AWS it has credentials of account {ACCOUNT}, with \
+         the rights that 'port-aws-operator policies' prints and no others. The \
          cluster ID becomes part of the tags of all that it makes in AWS. At the start its log says \
          whether the credentials work:",
     ))?;
