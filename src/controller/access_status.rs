@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::{memory::AccountMemory, report::Failure};
+use super::{account_memory::AccountMemory, failure::Failure};
 use crate::{
     api::{ConditionStatus, ConditionType, Conditions, PortAwsAccess, PortAwsAccessStatus, ReachStatus, Reason, cut},
     aws::CredentialsError,

@@ -7,9 +7,10 @@ use std::{
 
 use super::{
     context::{Access, Context, Snapshot},
+    failure::Failure,
     gate::Superseded,
     reach::{Errand, unreachable},
-    report::{Failure, Report},
+    report::Report,
 };
 use crate::{
     api::{AccountState, Mode, PortAwsIntegration, Reason, Use},

@@ -13,10 +13,7 @@ use kube::{
 };
 use tokio::sync::{Notify, Semaphore, watch};
 
-use super::{
-    events::Events,
-    memory::{AccountMemory, ResourceMemory},
-};
+use super::{account_memory::AccountMemory, events::Events, memory::ResourceMemory};
 use crate::{
     api::{PortAwsAccess, PortAwsIntegration},
     aws::Aws,

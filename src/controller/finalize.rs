@@ -10,12 +10,14 @@ use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::{
+    account_memory::AccountMemory,
     context::{Access, Context, Snapshot, owner_of},
+    failure::Failure,
     gate::Superseded,
-    memory::{AccountMemory, Asked},
+    memory::Asked,
     reach::{Errand, unreachable},
     remains::{Discovered, accounts_to_clear, discover_what_to_clear, is_unknown},
-    report::{Failure, Report},
+    report::Report,
     status::View,
     store::has_finalizer,
 };

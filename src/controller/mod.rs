@@ -3,9 +3,12 @@
 mod access;
 mod access_status;
 mod account;
+mod account_memory;
 mod context;
 mod discovery;
+mod discovery_memory;
 mod events;
+mod failure;
 mod finalize;
 mod gate;
 mod invalid;

@@ -2,7 +2,7 @@
 
 use kube::ResourceExt;
 
-use super::{context::Context, report::Failure};
+use super::{context::Context, failure::Failure};
 use crate::{
     api::PortAwsAccess,
     aws::{AccountApi, CredentialsError, OrganizationsApi, Reach},

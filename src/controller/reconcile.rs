@@ -7,10 +7,12 @@ use kube::{Resource, ResourceExt, runtime::controller::Action};
 
 use super::{
     PASS_TIMEOUT,
+    account_memory::{AccountMemory, Part},
     context::{Access, Context, Guarded, describe, owner_of},
-    discovery::{self, DiscoveryMemory},
+    discovery,
+    discovery_memory::DiscoveryMemory,
     finalize, invalid,
-    memory::{AccountMemory, Part, Published, ResourceMemory},
+    memory::{Published, ResourceMemory},
     status::{Input, View},
     store::{self, StoreError},
     visits::{mark_targets, note_access, request_visits},
@@ -140,7 +142,7 @@ fn listed_accounts(
         return object.spec.accounts.iter().map(|id| id.parse()).collect();
     }
     if memory.discovery.is_none() {
-        memory.discovery = Some(DiscoveryMemory::begin(memory, object));
+        memory.discovery = Some(DiscoveryMemory::begin(&memory.accounts, object));
     }
     Ok(memory.discovery.as_ref().map(DiscoveryMemory::accounts).unwrap_or_default())
 }

@@ -2,11 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use super::{
-    context::Context,
-    discovery::{self, DiscoveryMemory},
-    memory::AccountMemory,
-};
+use super::{account_memory::AccountMemory, context::Context, discovery, discovery_memory::DiscoveryMemory};
 use crate::{
     api::{PortAwsIntegration, Reason},
     domain::{AccountId, Owner},
@@ -20,7 +16,7 @@ pub(super) fn is_unknown(context: &Context, resource: &Owner, object: &PortAwsIn
     let mut resources = context.resources();
     let Some(memory) = resources.get_mut(resource) else { return false };
     if discovery.is_some() && memory.discovery.is_none() {
-        memory.discovery = Some(DiscoveryMemory::begin(memory, object));
+        memory.discovery = Some(DiscoveryMemory::begin(&memory.accounts, object));
     }
     let resolved = memory.discovery.as_ref().is_some_and(|it| it.is_resolved(discovery));
     discovery.is_some() && !has_status && !resolved

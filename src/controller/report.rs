@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use super::memory::{AccountMemory, Part};
+use super::{
+    account_memory::{AccountMemory, Part},
+    failure::Failure,
+};
 use crate::{
     api::{AccountState, Reason, Use},
-    aws::{AwsError, CredentialsError},
-    plan::{Note, Plan, Problem},
+    plan::{Note, Plan},
     schedule::{Disposition, poll_delay, retry_delay},
 };
 
@@ -17,83 +19,6 @@ const HIDDEN_PATIENCE: Duration = Duration::from_secs(120);
 const UNSETTLED_RETRY: Duration = Duration::from_secs(5);
 /// A missing policy may be about to appear; after this many tries somebody has to look.
 const NOT_FOUND_PATIENCE: u32 = 6;
-
-/// Why an account is not as wanted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Failure {
-    pub(super) state: AccountState,
-    pub(super) reason: Reason,
-    pub(super) message: String,
-    pub(super) disposition: Disposition,
-    /// Whether it comes of a decision of ours, which only somebody else's change can change.
-    pub(super) decided: bool,
-    /// Whether it is the way to the account that failed, and not what was to be done there.
-    pub(super) unreached: bool,
-}
-
-impl Failure {
-    /// The spec asks for something that cannot be.
-    pub(super) fn invalid(message: &str) -> Self {
-        Self {
-            state: AccountState::Failed,
-            reason: Reason::InvalidSpec,
-            message: message.to_owned(),
-            disposition: Disposition::Terminal,
-            decided: true,
-            unreached: false,
-        }
-    }
-}
-
-impl From<&Problem> for Failure {
-    fn from(problem: &Problem) -> Self {
-        Self {
-            state: problem.state,
-            reason: problem.reason,
-            message: problem.message.clone(),
-            disposition: Disposition::Waiting,
-            decided: true,
-            unreached: false,
-        }
-    }
-}
-
-impl From<&AwsError> for Failure {
-    fn from(error: &AwsError) -> Self {
-        Self {
-            state: state_of(error.reason),
-            reason: error.reason,
-            message: error.advice(),
-            disposition: error.disposition,
-            decided: false,
-            unreached: false,
-        }
-    }
-}
-
-impl From<&CredentialsError> for Failure {
-    fn from(error: &CredentialsError) -> Self {
-        Self {
-            state: AccountState::Denied,
-            reason: error.reason(),
-            message: error.advice(),
-            disposition: error.disposition(),
-            decided: false,
-            unreached: true,
-        }
-    }
-}
-
-fn state_of(reason: Reason) -> AccountState {
-    match reason {
-        Reason::AccessDenied
-        | Reason::CredentialsUnavailable
-        | Reason::AccountMismatch
-        | Reason::UnsupportedPartition => AccountState::Denied,
-        Reason::RoleNameTaken | Reason::OwnedByOther => AccountState::Conflict,
-        _ => AccountState::Failed,
-    }
-}
 
 /// The result of a pass that came to an end.
 #[derive(Debug, Default)]
@@ -230,7 +155,7 @@ fn escalate(mut failure: Failure, account: &mut AccountMemory, now: Duration) ->
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::failure::state_of, *};
 
     const INTERVAL: Duration = Duration::from_secs(30 * 60);
 

@@ -5,7 +5,10 @@ use std::{collections::BTreeSet, time::Duration};
 
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Condition, jiff::Timestamp};
 
-use super::memory::{AccountMemory, Part, ResourceMemory};
+use super::{
+    account_memory::{AccountMemory, Part},
+    memory::ResourceMemory,
+};
 use crate::{
     api::{
         AccountCounts, AccountState, AccountStatus, ConditionStatus, ConditionType, Conditions, PendingChange,

@@ -8,9 +8,10 @@ use std::{
 use kube::ResourceExt;
 
 use super::{
+    account_memory::AccountMemory,
     context::Context,
-    discovery::left_out_message,
-    memory::{AccountMemory, Asked, ResourceMemory},
+    discovery_memory::left_out_message,
+    memory::{Asked, ResourceMemory},
 };
 use crate::{
     api::{AccountRemovalPolicy, AccountState, CONFIRM_REMOVAL, Mode, PortAwsAccess, PortAwsIntegration, Reason},
@@ -103,7 +104,7 @@ pub(super) fn request_visits(
             let alone = left_alone(memory, id, access);
             let Some(account) = memory.accounts.get_mut(id) else { continue };
             if let Some((state, message)) = alone {
-                account.leave_alone(state, message, discovered, &now_asked);
+                account.leave_alone(state, message, discovered, now_asked.requested_at.as_ref());
                 continue;
             }
             if matches!(account.state, AccountState::NotAllowed | AccountState::AccountSuspended) {
