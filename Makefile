@@ -8,6 +8,9 @@ CARGO := cargo
 # Always for the whole workspace: cargo would build the dependencies again for another selection.
 WORKSPACE := --locked --workspace
 BIN = $${CARGO_TARGET_DIR:-target}/debug
+RELEASE = $${CARGO_TARGET_DIR:-target}/release
+# What the scale run is told. The operator's own limit, 10 AssumeRole a second, would be all that it measures.
+SCALE ?= --max-assume-role-rate 1000
 # End-to-end tests mostly wait for the operator, so more of them run than there are cores.
 E2E_THREADS ?= 6
 # Every AWS action that the operator takes in the end-to-end tests.
@@ -52,6 +55,18 @@ test-e2e: ## Tests of the operator against a real API server and the AWS backend
 	$(PARTS); export TESTKIT_SEEN_ACTIONS="$(SEEN_ACTIONS)"; \
 		$(CARGO) test $(WORKSPACE) --test e2e -- --test-threads=$(E2E_THREADS)
 	@hack/check-seen-actions.sh "$(BIN)/port-aws-operator" "$(SEEN_ACTIONS)"
+
+.PHONY: bench
+bench: ## Time the queue and the planner (builds everything optimised)
+	$(CARGO) bench --locked --bench plan --bench queue
+
+.PHONY: bench-scale
+bench-scale: prerequisites ## Measure time, calls and memory with 2,000 accounts, and with 1,000 resources
+	$(CARGO) build --locked --release
+	$(CARGO) build $(WORKSPACE) --bins
+	@$(PARTS); for mode in accounts resources; do \
+		"$(BIN)/scale" $$mode --operator "$(RELEASE)/port-aws-operator" $(SCALE); echo; \
+	done
 
 .PHONY: lint
 lint: ## Formatting, and clippy with warnings denied

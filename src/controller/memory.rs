@@ -142,13 +142,16 @@ impl ResourceMemory {
     /// The status to compare with and build on: the one in the object, unless the object is older
     /// than our own last write.
     pub(super) fn former_status(&self, object: &PortAwsIntegration) -> PortAwsIntegrationStatus {
-        let stored = object.status.clone().unwrap_or_default();
         match &self.published {
-            Some(published) if is_older(object.metadata.resource_version.as_deref(), &published.resource_version) => {
-                published.status.clone()
-            }
-            _ => stored,
+            Some(published) if self.is_ahead_of(object) => published.status.clone(),
+            _ => object.status.clone().unwrap_or_default(),
         }
+    }
+
+    /// Whether the object is older than our own last write of status.
+    pub(super) fn is_ahead_of(&self, object: &PortAwsIntegration) -> bool {
+        let version = object.metadata.resource_version.as_deref();
+        self.published.as_ref().is_some_and(|published| is_older(version, &published.resource_version))
     }
 }
 

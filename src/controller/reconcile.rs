@@ -188,8 +188,8 @@ async fn publish(
         let version = object.metadata.resource_version.clone();
         if let Some(memory) = context.resources().get_mut(resource) {
             memory.durable.clear();
-            if memory.finalized == version {
-                // It is written, and the watch is about to show it: the same again would be refused.
+            if memory.finalized == version || memory.is_ahead_of(object) {
+                // The watch is about to show what we wrote: a write against this version would be refused.
                 return Ok(None);
             }
         }
