@@ -1,11 +1,12 @@
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Namespace;
-use kube::{Api, Client, ResourceExt};
+use kube::{Api, Client, ResourceExt, api::ListParams, core::PartialObjectMeta};
 use tokio::sync::watch;
 use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::{
+    api::PortAwsIntegration,
     aws::{Ambient, Aws},
     clock::Clock,
     controller::{self, Options},
@@ -25,6 +26,10 @@ pub struct RunArgs {
     /// Namespaces to watch, separated by commas. The default is all
     #[arg(long, env = "PORT_AWS_OPERATOR_WATCH_NAMESPACES", value_delimiter = ',', value_name = "NAMESPACE")]
     pub watch_namespaces: Vec<String>,
+
+    /// Labels of the `PortAwsIntegrations` to watch, as kubectl's `--selector` takes them. The default is all
+    #[arg(long, env = "PORT_AWS_OPERATOR_WATCH_LABEL_SELECTOR", value_name = "SELECTOR")]
+    pub watch_label_selector: Option<String>,
 
     /// Passes over accounts that run at once
     #[arg(long, env = "PORT_AWS_OPERATOR_MAX_PASSES", default_value_t = 32, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
@@ -92,6 +97,10 @@ impl RunArgs {
             Some(id) => id,
             None => default_cluster_id(&client).await?,
         };
+        let selector = self.watch_label_selector.filter(|selector| !selector.trim().is_empty());
+        if let Some(selector) = &selector {
+            check_selector(&client, selector).await?;
+        }
         let ambient = Ambient::load().await;
         greet_aws(&ambient).await;
         let aws = Aws::new(ambient, Clock::system(), f64::from(self.max_assume_role_rate));
@@ -99,6 +108,7 @@ impl RunArgs {
         let options = Options {
             cluster,
             namespaces: self.watch_namespaces.into_iter().filter(|namespace| !namespace.is_empty()).collect(),
+            selector,
             slots: Slots { total, reserved: RESERVED_PASSES.min(total - 1) },
             deletions_at_once: self.max_deletions,
             instance: std::env::var("HOSTNAME").unwrap_or_else(|_| format!("port-aws-operator-{}", std::process::id())),
@@ -132,6 +142,19 @@ async fn default_cluster_id(client: &Client) -> Result<ClusterId, String> {
     let namespace = found.map_err(|error| format!("the cluster's identity cannot be read ({error}): {advice}"))?;
     let uid = namespace.uid().unwrap_or_default();
     uid.parse().map_err(|error| format!("{error}: {advice}"))
+}
+
+/// Refuses a selector that is none, rather than watch nothing by it. That the cluster cannot be asked now
+/// says nothing of it.
+async fn check_selector(client: &Client, selector: &str) -> Result<(), String> {
+    let all = Api::<PartialObjectMeta<PortAwsIntegration>>::all(client.clone());
+    let params = ListParams::default().labels(selector).limit(1);
+    match tokio::time::timeout(Duration::from_secs(10), all.list(&params)).await {
+        Ok(Err(kube::Error::Api(status))) if status.code == 400 => {
+            Err(format!("--watch-label-selector {selector:?}: {}", status.message))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Becomes true at SIGTERM or SIGINT; a second signal ends the process at once.

@@ -35,7 +35,7 @@ pub(super) async fn reconcile(object: Arc<GuardedAccess>, context: Arc<Context>)
         Ok(access) => access,
         Err(found) => {
             // What it allows cannot be read, but whether it may go can be told.
-            let leaving = found.metadata.deletion_timestamp.is_some() && context.watched.is_empty();
+            let leaving = found.metadata.deletion_timestamp.is_some() && context.sees_all_of(None);
             if leaving && !context.is_needed(found.metadata.name.as_deref().unwrap_or_default(), None) {
                 keep(&context, &found.metadata, false).await?;
             }
@@ -107,11 +107,18 @@ impl Context {
     }
 
     /// Whether this process sees all that uses an access object. Of one that other namespaces may use
-    /// too, another process may know more, so it is left to that.
+    /// too, or other integrations than those with certain labels, another process may know more, so it is
+    /// left to that.
     fn speaks_for(&self, access: &PortAwsAccess) -> bool {
         let allowed = access.spec.allowed_namespaces.as_ref();
         let names = allowed.filter(|allowed| allowed.selector.is_none()).and_then(|allowed| allowed.names.as_ref());
-        self.watched.is_empty() || names.is_some_and(|names| names.iter().all(|name| self.watched.contains(name)))
+        self.sees_all_of(names)
+    }
+
+    /// Whether this process sees all integrations of these namespaces, or of all.
+    fn sees_all_of(&self, names: Option<&Vec<String>>) -> bool {
+        let all_watched = |names: &Vec<String>| names.iter().all(|name| self.watched.contains(name));
+        !self.selective && (self.watched.is_empty() || names.is_some_and(all_watched))
     }
 
     /// Whether an integration needs the access object: something was made through it, or it may be made

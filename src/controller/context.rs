@@ -50,6 +50,8 @@ pub(super) struct Context {
     pub(super) access_trigger: UnboundedSender<ObjectRef<GuardedAccess>>,
     /// Paces the writes of the status of access objects.
     pub(super) access_paces: Mutex<BTreeMap<String, TokenBucket>>,
+    /// Whether only some integrations are watched, by their labels.
+    pub(super) selective: bool,
     /// The namespaces that are watched; none means all.
     pub(super) watched: BTreeSet<String>,
     /// When the resources that are gone were asked to go; it only serves the count of deletions.

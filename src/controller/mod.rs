@@ -71,6 +71,8 @@ pub struct Options {
     pub cluster: ClusterId,
     /// Namespaces to watch; none means all.
     pub namespaces: Vec<String>,
+    /// Which integrations to watch there, by their labels; none means all.
+    pub selector: Option<String>,
     /// Passes at once.
     pub slots: Slots,
     /// Deletions within a minute that need no confirmation; 0 means any number.
@@ -92,11 +94,11 @@ pub async fn run(client: Client, aws: Aws, options: Options, stop: watch::Receiv
     let stores = Stores { integrations: integrations.clone(), accesses: accesses.clone(), namespaces };
     let context = Arc::new(new_context(&client, aws, &options, stores, (trigger, access_trigger)));
 
-    let access_events = follow(Api::<GuardedAccess>::all(client.clone()));
+    let access_events = follow(Api::<GuardedAccess>::all(client.clone()), None);
     let access_events = mark(&context, ACCESSES, access_events.reflect(access_writer));
-    let namespace_events = follow(Api::<PartialObjectMeta<Namespace>>::all(client.clone()));
+    let namespace_events = follow(Api::<PartialObjectMeta<Namespace>>::all(client.clone()), None);
     let namespace_events = mark(&context, NAMESPACES, namespace_events.reflect(namespace_writer));
-    let integration_events = namespaces::watch(&client, &options.namespaces);
+    let integration_events = namespaces::watch(&client, &options.namespaces, options.selector.as_deref());
     let integration_events = mark(&context, INTEGRATIONS, integration_events.reflect(integration_writer));
 
     let on_access = Arc::clone(&context);
@@ -127,7 +129,7 @@ pub async fn run(client: Client, aws: Aws, options: Options, stop: watch::Receiv
 
     let runner = tokio::spawn(runner::run(Arc::clone(&context), stop.clone()));
     tokio::spawn(close(Arc::clone(&context), stop));
-    tokio::spawn(announce(Arc::clone(&context), options.namespaces));
+    tokio::spawn(announce(Arc::clone(&context), options.namespaces, options.selector));
     tokio::join!(controller, accesses_controller);
     runner.await.map_err(|error| format!("the runner of passes ended abnormally: {error}"))
 }
@@ -171,6 +173,7 @@ fn new_context(
         access_trigger,
         access_paces: Mutex::default(),
         watched: options.namespaces.iter().cloned().collect(),
+        selective: options.selector.is_some(),
         left_to_heirs: Mutex::default(),
         deleted: Mutex::new(BTreeMap::new()),
         deletions_at_once: options.deletions_at_once,
@@ -186,10 +189,10 @@ async fn close(context: Arc<Context>, stop: watch::Receiver<bool>) {
     context.durable.notify_waiters();
 }
 
-async fn announce(context: Arc<Context>, namespaces: Vec<String>) {
+async fn announce(context: Arc<Context>, namespaces: Vec<String>, selector: Option<String>) {
     context.wait_listed(&[INTEGRATIONS, ACCESSES, NAMESPACES]).await;
     let namespaces = if namespaces.is_empty() { "all".to_owned() } else { namespaces.join(", ") };
-    tracing::info!(%namespaces, cluster = %context.cluster, "watching PortAwsIntegration");
+    tracing::info!(%namespaces, selector, cluster = %context.cluster, "watching PortAwsIntegration");
 }
 
 /// Decides nothing before it is known what access objects and namespaces there are.

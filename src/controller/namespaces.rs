@@ -17,14 +17,15 @@ use super::{context::Guarded, watches::follow};
 
 pub(super) type Events = Pin<Box<dyn Stream<Item = watcher::Result<watcher::Event<Guarded>>> + Send>>;
 
-/// Watches integrations in some namespaces, or in all if none is named.
-pub(super) fn watch(client: &Client, namespaces: &[String]) -> Events {
+/// Watches integrations in some namespaces, or in all if none is named; with a selector, those that it
+/// matches. One that it no longer matches counts as gone, and is another process's from then on.
+pub(super) fn watch(client: &Client, namespaces: &[String], selector: Option<&str>) -> Events {
     if namespaces.is_empty() {
-        return follow(Api::<Guarded>::all(client.clone())).boxed();
+        return follow(Api::<Guarded>::all(client.clone()), selector).boxed();
     }
     let mut merge = Merge::new(namespaces.iter().cloned());
     let each = namespaces.iter().cloned().map(|namespace| {
-        let events = follow(Api::<Guarded>::namespaced(client.clone(), &namespace));
+        let events = follow(Api::<Guarded>::namespaced(client.clone(), &namespace), selector);
         events.map(move |event| (namespace.clone(), event)).boxed()
     });
     let merged = each.collect::<SelectAll<_>>().map(move |(namespace, event)| match event {

@@ -17,13 +17,17 @@ use serde::de::DeserializeOwned;
 use super::context::{Context, Guarded, owner_of, reference_to};
 use crate::api::PortAwsIntegration;
 
-/// A watch over objects, without what the API server notes of who wrote which field: nothing here asks for
+/// A watch over objects, or over those whose labels match a selector, without what the API server notes of who wrote which field: nothing here asks for
 /// that, and it grows with the object.
-pub(super) fn follow<K>(api: Api<K>) -> impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send
+pub(super) fn follow<K>(
+    api: Api<K>,
+    selector: Option<&str>,
+) -> impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send + use<K>
 where
     K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
 {
-    let events = watcher(api, watcher::Config::default()).default_backoff();
+    let config = watcher::Config { label_selector: selector.map(str::to_owned), ..watcher::Config::default() };
+    let events = watcher(api, config).default_backoff();
     events.modify(|object| object.meta_mut().managed_fields = None)
 }
 

@@ -23,6 +23,7 @@ mod older_schema;
 mod policies;
 mod rbac;
 mod schema;
+mod sharding;
 mod shared;
 mod succession;
 
