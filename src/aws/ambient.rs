@@ -23,7 +23,7 @@ use crate::domain::{AccountId, Partition};
 /// Longest wait for one attempt at a call.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest wait for a call with its retries. The SDK itself sets no bound.
-const OPERATION_TIMEOUT: Duration = Duration::from_secs(30);
+pub const OPERATION_TIMEOUT: Duration = Duration::from_secs(30);
 /// The SDK's own attempts at a call; what is left is for our backoff.
 const ATTEMPTS: u32 = 2;
 /// How long credentials without an end are kept before they are asked for again.

@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-pub use ambient::{Ambient, Caller};
+pub use ambient::{Ambient, Caller, OPERATION_TIMEOUT};
 pub use assumed::Reach;
 pub use classify::{AwsError, Fault, classify};
 pub use credentials::CredentialsError;

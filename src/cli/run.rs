@@ -9,9 +9,9 @@ use crate::{
     api::PortAwsIntegration,
     aws::{Ambient, Aws},
     clock::Clock,
-    controller::{self, Options},
+    controller::{self, LeaseOptions, Options},
     domain::ClusterId,
-    schedule::Slots,
+    schedule::{LeaseTimes, Slots},
 };
 
 /// `port-aws-operator run`. Credentials for the cluster come from KUBECONFIG or the Pod's service
@@ -43,6 +43,10 @@ pub struct RunArgs {
     #[arg(long, env = "PORT_AWS_OPERATOR_MAX_DELETIONS", default_value_t = 10, value_name = "N")]
     pub max_deletions: usize,
 
+    /// Which of several processes acts
+    #[command(flatten)]
+    pub election: ElectionArgs,
+
     /// What is logged, such as info or debug or `port_aws_operator=debug,info`
     #[arg(long, env = "RUST_LOG", default_value = "info", value_name = "FILTER")]
     pub log: String,
@@ -50,6 +54,42 @@ pub struct RunArgs {
     /// How it is logged
     #[arg(long, env = "PORT_AWS_OPERATOR_LOG_FORMAT", value_enum, default_value_t = LogFormat::Json)]
     pub log_format: LogFormat,
+}
+
+/// Which of several processes acts.
+#[derive(Debug, clap::Args)]
+pub struct ElectionArgs {
+    /// Act without a Lease. There must be no other process then, not even for a moment
+    #[arg(long, env = "PORT_AWS_OPERATOR_NO_LEADER_ELECTION")]
+    pub no_leader_election: bool,
+
+    /// Name of the Lease that the acting process holds; each release in a namespace needs its own
+    #[arg(long, env = "PORT_AWS_OPERATOR_LEASE_NAME", default_value = "port-aws-operator", value_name = "NAME")]
+    pub lease_name: String,
+
+    /// Its namespace. The default is that of the Pod, or of the kubeconfig's context
+    #[arg(long, env = "PORT_AWS_OPERATOR_LEASE_NAMESPACE", value_name = "NAMESPACE")]
+    pub lease_namespace: Option<String>,
+
+    /// Seconds without a renewal after which another process takes over. No write to AWS starts in the last
+    /// 35 of them
+    #[arg(long, env = "PORT_AWS_OPERATOR_LEASE_DURATION", default_value_t = 60, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(50..=3600))]
+    pub lease_duration: u64,
+}
+
+impl ElectionArgs {
+    fn options(&self, client: &Client, instance: &str) -> Option<LeaseOptions> {
+        let times = LeaseTimes {
+            duration: Duration::from_secs(self.lease_duration),
+            renew: Duration::from_secs(self.lease_duration / 6),
+            retry: Duration::from_secs(5),
+        };
+        let namespace = self.lease_namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
+        // A container that starts again in its Pod is another candidate.
+        let identity = format!("{instance}_{:08x}", fastrand::u32(..));
+        let options = LeaseOptions { namespace, name: self.lease_name.clone(), identity, times };
+        (!self.no_leader_election).then_some(options)
+    }
 }
 
 /// How the log is written.
@@ -101,6 +141,9 @@ impl RunArgs {
         if let Some(selector) = &selector {
             check_selector(&client, selector).await?;
         }
+        let instance =
+            std::env::var("HOSTNAME").unwrap_or_else(|_| format!("port-aws-operator-{}", std::process::id()));
+        let lease = self.election.options(&client, &instance);
         let ambient = Ambient::load().await;
         greet_aws(&ambient).await;
         let aws = Aws::new(ambient, Clock::system(), f64::from(self.max_assume_role_rate));
@@ -111,7 +154,8 @@ impl RunArgs {
             selector,
             slots: Slots { total, reserved: RESERVED_PASSES.min(total - 1) },
             deletions_at_once: self.max_deletions,
-            instance: std::env::var("HOSTNAME").unwrap_or_else(|_| format!("port-aws-operator-{}", std::process::id())),
+            instance,
+            lease,
         };
         controller::run(client, aws, options, stop_signal()?).await?;
         tracing::info!("port-aws-operator ends");

@@ -65,6 +65,7 @@ async fn keep(
     if carries(metadata, IN_USE) == wanted {
         return Ok(());
     }
+    context.may_tell()?;
     let resource = ApiResource::erase::<PortAwsAccess>(&());
     let api = Api::<DynamicObject>::all_with(context.client.clone(), &resource);
     store::write_finalizer(&api, metadata, IN_USE, wanted).await
@@ -97,6 +98,7 @@ async fn publish(context: &Context, access: &PortAwsAccess) -> Result<Action, St
     if !wait.is_zero() {
         return Ok(Action::requeue(wait));
     }
+    context.may_tell()?;
     store::write_status(&Api::all(context.client.clone()), access, &status).await?;
     Ok(retry.map_or_else(Action::await_change, Action::requeue))
 }

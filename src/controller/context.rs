@@ -13,7 +13,7 @@ use kube::{
 };
 use tokio::sync::{Notify, Semaphore, watch};
 
-use super::{account_memory::AccountMemory, events::Events, memory::ResourceMemory};
+use super::{account_memory::AccountMemory, events::Events, lease::Leadership, memory::ResourceMemory};
 use crate::{
     api::{PortAwsAccess, PortAwsIntegration},
     aws::Aws,
@@ -60,6 +60,8 @@ pub(super) struct Context {
     pub(super) left_to_heirs: Mutex<BTreeMap<WorkKey, Owner>>,
     /// Deletions within a minute that need no confirmation; 0 means any number.
     pub(super) deletions_at_once: usize,
+    /// Whether this process may act.
+    pub(super) leadership: Leadership,
     /// Lets a few discoveries run at once.
     pub(super) discoveries: Semaphore,
     /// Set once the process is to end: no write starts any more.

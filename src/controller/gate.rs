@@ -9,6 +9,7 @@ use std::{
 use super::{
     context::{Context, Snapshot},
     memory::Asked,
+    store::StoreError,
 };
 use crate::{
     api::{PortAwsIntegration, PortAwsIntegrationSpec},
@@ -60,7 +61,7 @@ impl Context {
         Some(Snapshot { object, key: key.clone(), requested_at, access_generation, account, is_target, is_left_out })
     }
 
-    /// Whether a write may start: the process is not ending, and the object, its access and whether
+    /// Whether a write may start: the process holds the lease for long enough and is not ending, and the object, its access and whether
     /// the account is a target are still as they were when the pass began.
     pub(super) fn gate(&self, snapshot: &Snapshot) -> Result<(), Superseded> {
         let then = &snapshot.object.metadata;
@@ -75,7 +76,16 @@ impl Context {
             self.resources().get(&snapshot.key.resource).map(|memory| memory.targets.contains(&snapshot.key.account));
         let unchanged =
             unchanged == Some(true) && (still_target == Some(snapshot.is_target) || then.deletion_timestamp.is_some());
-        if unchanged && !self.closing.load(Ordering::Acquire) { Ok(()) } else { Err(Superseded) }
+        if unchanged && self.leadership.may_write() && !self.closing.load(Ordering::Acquire) {
+            Ok(())
+        } else {
+            Err(Superseded)
+        }
+    }
+
+    /// Whether a write to the cluster may start.
+    pub(super) fn may_tell(&self) -> Result<(), StoreError> {
+        if self.leadership.may_tell() { Ok(()) } else { Err(StoreError::NotLeading) }
     }
 
     /// Makes sure that finalizer and claim are stored before the first write to AWS. The reconcile

@@ -21,6 +21,7 @@ use crate::{
 /// Tells of the object's error once, in an event and in its conditions, and leaves AWS alone. If the
 /// object is deleted, only its abandonment ends it: what it made cannot be known.
 pub(super) async fn reconcile(found: &InvalidObject, context: &Context) -> Result<Action, StoreError> {
+    context.may_tell()?;
     let metadata = &found.metadata;
     let resource = Owner {
         namespace: metadata.namespace.clone().unwrap_or_default(),

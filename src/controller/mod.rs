@@ -12,6 +12,7 @@ mod failure;
 mod finalize;
 mod gate;
 mod invalid;
+mod lease;
 mod memory;
 mod namespaces;
 mod reach;
@@ -45,6 +46,7 @@ use kube::{
 use tokio::sync::{Notify, Semaphore, watch};
 
 use context::{Context, Guarded, GuardedAccess};
+use lease::{Campaign, Leadership};
 use reconcile::reconcile;
 use store::StoreError;
 use watches::{follow, mark, quiet, references};
@@ -55,6 +57,8 @@ use crate::{
     domain::ClusterId,
     schedule::{Queue, Slots},
 };
+
+pub use lease::LeaseOptions;
 
 /// Longest pass over one account.
 const PASS_TIMEOUT: Duration = Duration::from_secs(120);
@@ -79,20 +83,73 @@ pub struct Options {
     pub deletions_at_once: usize,
     /// Name of this process in events.
     pub instance: String,
+    /// The Lease to hold while acting; without one the process acts alone.
+    pub lease: Option<LeaseOptions>,
 }
 
-/// Runs the operator until `stop` becomes true.
+/// Runs the operator until `stop` becomes true: it stands by until it holds the lease, then acts.
 ///
 /// # Errors
-/// If the runner of passes ends abnormally. Failures of a watch are logged, and it is tried again.
+/// If the lease is lost to another process, or a part of this one ends abnormally. Failures of a watch are
+/// logged, and it is tried again.
 pub async fn run(client: Client, aws: Aws, options: Options, stop: watch::Receiver<bool>) -> Result<(), String> {
+    let (mut campaign, leadership) = Campaign::begin(&client, options.lease.clone(), Clock::system());
+    let acting = async {
+        let mut waiting = leadership.clone();
+        tokio::select! {
+            biased;
+            () = stopped(stop.clone()) => return Ok(()),
+            () = waiting.acquired() => {}
+        }
+        act(client, aws, options, leadership.clone(), stop).await
+    };
+    let outcome = tokio::select! {
+        biased;
+        outcome = acting => outcome,
+        error = Campaign::broken(&mut campaign) => return Err(error),
+    };
+    if let Some(campaign) = campaign {
+        campaign.end().await?;
+    }
+    match leadership.lost_to() {
+        Some(holder) => {
+            Err(format!("the lease is held by {holder} now: this process ends, so that a fresh one stands by"))
+        }
+        None => outcome,
+    }
+}
+
+/// Becomes true once this process is to end, or may no longer act.
+fn halt_on(stop: watch::Receiver<bool>, mut leadership: Leadership) -> watch::Receiver<bool> {
+    let (halt, halted) = watch::channel(false);
+    tokio::spawn(async move {
+        tokio::select! {
+            biased;
+            () = stopped(stop) => {}
+            () = leadership.lost() => {}
+        }
+        halt.send_replace(true);
+        // Who waits for it sees the value only as long as the sender lives.
+        halt.closed().await;
+    });
+    halted
+}
+
+async fn act(
+    client: Client,
+    aws: Aws,
+    options: Options,
+    leadership: Leadership,
+    stop: watch::Receiver<bool>,
+) -> Result<(), String> {
+    let stop = halt_on(stop, leadership.clone());
     let (integrations, integration_writer) = reflector::store();
     let (accesses, access_writer) = reflector::store();
     let (namespaces, namespace_writer) = reflector::store();
     let (trigger, triggered) = mpsc::unbounded();
     let (access_trigger, access_triggered) = mpsc::unbounded();
     let stores = Stores { integrations: integrations.clone(), accesses: accesses.clone(), namespaces };
-    let context = Arc::new(new_context(&client, aws, &options, stores, (trigger, access_trigger)));
+    let context = Arc::new(new_context(&client, aws, &options, stores, (trigger, access_trigger), leadership));
 
     let access_events = follow(Api::<GuardedAccess>::all(client.clone()), None);
     let access_events = mark(&context, ACCESSES, access_events.reflect(access_writer));
@@ -153,6 +210,7 @@ fn new_context(
     options: &Options,
     stores: Stores,
     (trigger, access_trigger): Triggers,
+    leadership: Leadership,
 ) -> Context {
     let clock = Clock::system();
     Context {
@@ -177,6 +235,7 @@ fn new_context(
         left_to_heirs: Mutex::default(),
         deleted: Mutex::new(BTreeMap::new()),
         deletions_at_once: options.deletions_at_once,
+        leadership,
         discoveries: Semaphore::new(discovery::AT_ONCE),
         closing: AtomicBool::new(false),
     }

@@ -166,6 +166,7 @@ fn access_missing(
 }
 
 async fn write_finalizer(context: &Context, object: &PortAwsIntegration, wanted: bool) -> Result<(), StoreError> {
+    context.may_tell()?;
     let api = store::integrations(&context.client, object);
     store::write_finalizer(&api, &object.metadata, FINALIZER, wanted).await
 }
@@ -179,6 +180,7 @@ async fn publish(
     targets: &BTreeSet<AccountId>,
     view: View,
 ) -> Result<Option<Duration>, StoreError> {
+    context.may_tell()?;
     let now = context.clock.now();
     let Some(Due { status, former, claims, undurable }) = compute(context, resource, object, targets, view) else {
         return Ok(None);

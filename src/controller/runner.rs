@@ -14,6 +14,7 @@ const DRAIN: Duration = Duration::from_secs(35);
 pub(super) async fn run(context: Arc<Context>, mut stop: watch::Receiver<bool>) {
     let mut passes = JoinSet::new();
     let mut keys: BTreeMap<tokio::task::Id, WorkKey> = BTreeMap::new();
+    let mut leadership = context.leadership.clone();
     loop {
         while let Some(key) = next(&context) {
             let task = passes.spawn(visit(Arc::clone(&context), key.clone()));
@@ -25,6 +26,7 @@ pub(super) async fn run(context: Arc<Context>, mut stop: watch::Receiver<bool>) 
             _ = stop.changed() => break,
             Some(ended) = passes.join_next_with_id(), if !passes.is_empty() => settle(&context, &mut keys, &ended),
             () = context.wake.notified() => {}
+            () = leadership.changed() => {}
             () = sleep_until(&context, due) => {}
         }
     }
@@ -39,6 +41,10 @@ pub(super) async fn run(context: Arc<Context>, mut stop: watch::Receiver<bool>) 
 }
 
 fn next(context: &Context) -> Option<WorkKey> {
+    // A pass that could not write would only read for nothing.
+    if !context.leadership.may_write() {
+        return None;
+    }
     let now = context.clock.now();
     context.queue().start(now)
 }

@@ -14,7 +14,7 @@ use crate::api::{FINALIZER, PortAwsIntegration};
 /// The field manager of everything that the operator writes to the cluster.
 pub(super) const MANAGER: &str = "port-aws-operator";
 /// Longest wait for the API server's answer to a write.
-const TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A failed call to the API server; the controller tries again.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +22,9 @@ pub(super) enum StoreError {
     /// The API server refused a write, or did not answer.
     #[error("writing to the cluster failed: {0}")]
     Kubernetes(#[from] Box<kube::Error>),
+    /// The lease does not last for a write.
+    #[error("the lease is not held for long enough to write to the cluster")]
+    NotLeading,
     /// The API server did not answer in time.
     #[error("no answer from the API server in {0:?}")]
     Timeout(Duration),

@@ -3,8 +3,10 @@
 
 mod backoff;
 mod bucket;
+mod election;
 mod queue;
 
 pub use backoff::{Disposition, poll_delay, retry_delay};
 pub use bucket::TokenBucket;
+pub use election::{Election, LeaseRecord, LeaseStep, LeaseTimes};
 pub use queue::{Priority, Queue, Slots, WorkKey};

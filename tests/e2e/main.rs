@@ -16,6 +16,7 @@ mod drift;
 mod fairness;
 mod faults;
 mod guard;
+mod ha;
 mod hostile;
 mod iam;
 mod many;

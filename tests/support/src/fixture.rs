@@ -24,7 +24,7 @@ pub const SOON: Duration = Duration::from_secs(30);
 /// The organization that a test's integrations belong to.
 pub const ORGANIZATION: &str = "org_Test1";
 
-fn random() -> u64 {
+pub(crate) fn random() -> u64 {
     RandomState::new().hash_one(std::process::id())
 }
 

@@ -13,6 +13,8 @@ use crate::{Error, Result};
 
 /// In the line that the operator writes once it knows all objects.
 const READY_LINE: &str = "watching";
+/// Where the shipped rights allow a Lease.
+const LEASE_NAMESPACE: &str = "port-aws-operator";
 const READY_DEADLINE: Duration = Duration::from_secs(30);
 const STOP_DEADLINE: Duration = Duration::from_secs(30);
 
@@ -31,6 +33,9 @@ pub struct OperatorOptions {
     pub cluster_id: String,
     /// The namespaces that it watches; empty means all.
     pub namespaces: Vec<String>,
+    /// The Lease that it needs to act. None is one of its own, so that nobody waits for that of another
+    /// test, or of an earlier process that was killed.
+    pub lease: Option<String>,
     /// Further arguments.
     pub args: Vec<String>,
     /// Further variables of its environment.
@@ -46,6 +51,8 @@ impl OperatorOptions {
         if !self.namespaces.is_empty() {
             all.extend(["--watch-namespaces".to_owned(), self.namespaces.join(",")]);
         }
+        let lease = self.lease.clone().unwrap_or_else(|| format!("test-{:016x}", crate::fixture::random()));
+        all.extend(["--lease-namespace".to_owned(), LEASE_NAMESPACE.to_owned(), "--lease-name".to_owned(), lease]);
         all.extend(["--log-format".to_owned(), "text".to_owned()]);
         all.extend(self.args.iter().cloned());
         all.into_iter().map(Into::into).collect()

@@ -76,11 +76,14 @@ impl Stage {
             credentials: Some(self.backend.credentials_with(ACCOUNT, "PortAwsOperator", &rights).await?),
             cluster_id: CLUSTER_ID.to_owned(),
             namespaces: Vec::new(),
+            lease: Some(OPERATOR.to_owned()),
             args: Vec::new(),
             env: Vec::new(),
             log: self.operator_log(),
         };
-        let arguments = ["port-aws-operator", "run", "--cluster-id", CLUSTER_ID, "--log-format", "text"];
+        let lease = ["--lease-namespace", OPERATOR];
+        let arguments =
+            [&["port-aws-operator", "run", "--cluster-id", CLUSTER_ID][..], &lease, &["--log-format", "text"]].concat();
         self.screen.command(&command_line(&arguments))?;
         // Kept before it is ready: if it never is, its log is shown.
         let operator = self.operator.insert(Operator::spawn(&options)?);
