@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use hyper::StatusCode;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, Client, ResourceExt};
 use tokio::sync::watch;
@@ -11,6 +12,10 @@ use crate::{
     controller::{self, Options},
     domain::ClusterId,
     schedule::Slots,
+    telemetry::{
+        metrics::{CONTENT_TYPE, Metrics},
+        server::{self, Answer, Routes},
+    },
 };
 
 /// `port-aws-operator run`. Credentials for the cluster come from KUBECONFIG or the Pod's service
@@ -37,6 +42,10 @@ pub struct RunArgs {
     /// Resources deleted within a minute that need no confirmation by annotation; 0 means any number
     #[arg(long, env = "PORT_AWS_OPERATOR_MAX_DELETIONS", default_value_t = 10, value_name = "N")]
     pub max_deletions: usize,
+
+    /// Where metrics are served, at the path /metrics; empty means nowhere
+    #[arg(long, env = "PORT_AWS_OPERATOR_METRICS_ADDR", default_value = "0.0.0.0:8080", value_name = "ADDRESS")]
+    pub metrics_addr: String,
 
     /// What is logged, such as info or debug or `port_aws_operator=debug,info`
     #[arg(long, env = "RUST_LOG", default_value = "info", value_name = "FILTER")]
@@ -86,13 +95,15 @@ impl RunArgs {
     }
 
     async fn serve(self) -> Result<(), String> {
+        let metrics = Metrics::default();
+        serve_metrics(&self.metrics_addr, &metrics).await?;
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "port-aws-operator starts");
         let client = Client::try_default().await.map_err(|error| format!("no way to the cluster: {error}"))?;
         let cluster = match self.cluster_id {
             Some(id) => id,
             None => default_cluster_id(&client).await?,
         };
-        let ambient = Ambient::load().await;
+        let ambient = Ambient::load().await.measured(&metrics);
         greet_aws(&ambient).await;
         let aws = Aws::new(ambient, Clock::system(), f64::from(self.max_assume_role_rate));
         let total = usize::from(self.max_passes);
@@ -102,11 +113,24 @@ impl RunArgs {
             slots: Slots { total, reserved: RESERVED_PASSES.min(total - 1) },
             deletions_at_once: self.max_deletions,
             instance: std::env::var("HOSTNAME").unwrap_or_else(|_| format!("port-aws-operator-{}", std::process::id())),
+            metrics,
         };
         controller::run(client, aws, options, stop_signal()?).await?;
         tracing::info!("port-aws-operator ends");
         Ok(())
     }
+}
+
+async fn serve_metrics(address: &str, metrics: &Metrics) -> Result<(), String> {
+    if address.is_empty() {
+        return Ok(());
+    }
+    let metrics = metrics.clone();
+    let answer = move || Answer { status: StatusCode::OK, content_type: CONTENT_TYPE, body: metrics.render() };
+    let address = server::serve(address, Routes::default().with("/metrics", answer)).await;
+    let address = address.map_err(|error| format!("--metrics-addr: {error}"))?;
+    tracing::info!(%address, "metrics are served");
+    Ok(())
 }
 
 /// Says at once what the AWS credentials are worth. Nothing depends on it: they may come later.

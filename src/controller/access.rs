@@ -98,6 +98,7 @@ async fn publish(context: &Context, access: &PortAwsAccess) -> Result<Action, St
         return Ok(Action::requeue(wait));
     }
     store::write_status(&Api::all(context.client.clone()), access, &status).await?;
+    context.metrics.wrote_status("PortAwsAccess");
     Ok(retry.map_or_else(Action::await_change, Action::requeue))
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, atomic::Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -131,6 +131,7 @@ impl Context {
         let now = self.clock.now();
         tracing::info!(key = %snapshot.key, operation = step.action.operation(), "{}", step.action.done());
         self.with_account(snapshot, |account| account.settling.wrote(&step.action, now));
+        self.count_correction(snapshot, &step.action);
         if let Some(role_id) = role_id {
             report.role_id = Some(role_id);
             report.used = Some(Use::NotYet);
@@ -219,6 +220,7 @@ pub(super) async fn visit(context: Arc<Context>, key: WorkKey) {
     if let Some(snapshot) = snapshot {
         let deleting = snapshot.object.metadata.deletion_timestamp.is_some() || !snapshot.is_target;
         tracing::debug!(%key, deleting, generation = snapshot.object.metadata.generation, "a pass begins");
+        let began = Instant::now();
         let pass = async {
             if deleting {
                 return context.remove(&snapshot).await;
@@ -228,13 +230,15 @@ pub(super) async fn visit(context: Arc<Context>, key: WorkKey) {
             Ok(())
         };
         match tokio::time::timeout(super::PASS_TIMEOUT, pass).await {
-            Ok(Ok(())) => {}
+            Ok(Ok(())) => context.count_pass(&snapshot, deleting, began),
             Ok(Err(Superseded)) => {
                 tracing::debug!(%key, "a pass ends early, as the object has changed");
+                context.count_pass_as("Superseded".into(), deleting, began);
                 context.retry_superseded(&snapshot);
             }
             Err(_) => {
                 tracing::warn!(%key, "a pass took too long");
+                context.count_pass_as("TimedOut".into(), deleting, began);
                 let failure = Failure {
                     state: AccountState::Failed,
                     reason: Reason::Unreachable,

@@ -9,6 +9,7 @@ mod events;
 mod finalize;
 mod gate;
 mod invalid;
+mod measure;
 mod memory;
 mod namespaces;
 mod reach;
@@ -25,7 +26,7 @@ mod watches;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, atomic::AtomicBool, atomic::Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures::{StreamExt, channel::mpsc};
@@ -51,6 +52,7 @@ use crate::{
     clock::Clock,
     domain::ClusterId,
     schedule::{Queue, Slots},
+    telemetry::metrics::Metrics,
 };
 
 /// Longest pass over one account.
@@ -74,6 +76,8 @@ pub struct Options {
     pub deletions_at_once: usize,
     /// Name of this process in events.
     pub instance: String,
+    /// Where the work is measured.
+    pub metrics: Metrics,
 }
 
 /// Runs the operator until `stop` becomes true.
@@ -88,6 +92,10 @@ pub async fn run(client: Client, aws: Aws, options: Options, stop: watch::Receiv
     let (access_trigger, access_triggered) = mpsc::unbounded();
     let stores = Stores { integrations: integrations.clone(), accesses: accesses.clone(), namespaces };
     let context = Arc::new(new_context(&client, aws, &options, stores, (trigger, access_trigger)));
+
+    // Not the context itself, which has the metrics.
+    let seen = Arc::downgrade(&context);
+    options.metrics.look_at(move || seen.upgrade().map(|context| context.sample()).unwrap_or_default());
 
     let access_events = follow(Api::<GuardedAccess>::all(client.clone()));
     let access_events = mark(&context, ACCESSES, access_events.reflect(access_writer));
@@ -151,7 +159,8 @@ fn new_context(
 ) -> Context {
     let clock = Clock::system();
     Context {
-        events: events::Events::new(client.clone(), options.instance.clone(), clock),
+        events: events::Events::new(client.clone(), options.instance.clone(), clock, options.metrics.clone()),
+        metrics: options.metrics.clone(),
         client: client.clone(),
         integrations: stores.integrations,
         accesses: stores.accesses,
@@ -192,12 +201,18 @@ async fn announce(context: Arc<Context>, namespaces: Vec<String>) {
 /// Decides nothing before it is known what access objects and namespaces there are.
 async fn after_sync(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action, StoreError> {
     context.wait_listed(&[ACCESSES, NAMESPACES]).await;
-    reconcile(object, context).await
+    let (began, metrics) = (Instant::now(), context.metrics.clone());
+    let result = reconcile(object, context).await;
+    metrics.reconciled("PortAwsIntegration", measure::outcome(&result), began.elapsed());
+    result
 }
 
 async fn access_after_sync(object: Arc<GuardedAccess>, context: Arc<Context>) -> Result<Action, StoreError> {
     context.wait_listed(&[INTEGRATIONS, NAMESPACES]).await;
-    access::reconcile(object, context).await
+    let (began, metrics) = (Instant::now(), context.metrics.clone());
+    let result = access::reconcile(object, context).await;
+    metrics.reconciled("PortAwsAccess", measure::outcome(&result), began.elapsed());
+    result
 }
 
 // The controller's own signature for it.
