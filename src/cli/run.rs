@@ -4,7 +4,6 @@ use hyper::StatusCode;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, Client, ResourceExt};
 use tokio::sync::watch;
-use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::{
     aws::{Ambient, Aws},
@@ -13,6 +12,7 @@ use crate::{
     domain::ClusterId,
     schedule::Slots,
     telemetry::{
+        logging::{self, LogFormat},
         metrics::{CONTENT_TYPE, Metrics},
         server::{self, Answer, Routes},
     },
@@ -54,15 +54,11 @@ pub struct RunArgs {
     /// How it is logged
     #[arg(long, env = "PORT_AWS_OPERATOR_LOG_FORMAT", value_enum, default_value_t = LogFormat::Json)]
     pub log_format: LogFormat,
-}
 
-/// How the log is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum LogFormat {
-    /// One JSON object a line
-    Json,
-    /// For people
-    Text,
+    /// Base URL of an OpenTelemetry collector that spans are sent to, by OTLP over HTTP
+    #[cfg(feature = "otlp")]
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
+    pub otlp_endpoint: Option<String>,
 }
 
 /// Threads that run tasks. The operator waits for AWS nearly all the time, and a thread for each core of a large
@@ -77,21 +73,26 @@ impl RunArgs {
     /// # Errors
     /// If the cluster cannot be reached at the start.
     pub fn run(self) -> Result<(), String> {
-        self.start_log()?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build();
-        runtime.map_err(|error| format!("the runtime cannot start: {error}"))?.block_on(self.serve())
+        let runtime = runtime.map_err(|error| format!("the runtime cannot start: {error}"))?;
+        // It ends before the runtime, which sends its last spans.
+        let _log = {
+            let _runtime = runtime.enter();
+            logging::start(&self.log, self.log_format, self.collector())?
+        };
+        runtime.block_on(self.serve())
     }
 
-    fn start_log(&self) -> Result<(), String> {
-        let filter = EnvFilter::try_new(&self.log).map_err(|error| format!("--log {:?}: {error}", self.log))?;
-        let (text, json) = match self.log_format {
-            LogFormat::Text => {
-                (Some(tracing_subscriber::fmt::layer().with_ansi(false).with_writer(std::io::stderr)), None)
-            }
-            LogFormat::Json => (None, Some(tracing_subscriber::fmt::layer().json().with_writer(std::io::stderr))),
-        };
-        let started = tracing_subscriber::registry().with(filter).with(text).with(json).try_init();
-        started.map_err(|error| format!("the log cannot start: {error}"))
+    #[cfg(feature = "otlp")]
+    fn collector(&self) -> Option<&str> {
+        self.otlp_endpoint.as_deref().filter(|endpoint| !endpoint.is_empty())
+    }
+
+    // It is the same method with the feature.
+    #[cfg(not(feature = "otlp"))]
+    #[allow(clippy::unused_self)]
+    fn collector(&self) -> Option<&str> {
+        None
     }
 
     async fn serve(self) -> Result<(), String> {

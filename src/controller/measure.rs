@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use kube::core::DeserializeGuard;
+use kube::{Resource, core::DeserializeGuard};
 
 use super::{
     context::{Context, Guarded, Snapshot},
@@ -43,6 +43,7 @@ impl Context {
 
     /// Counts a pass that ended as the caller says.
     pub(super) fn count_pass_as(&self, outcome: Word, removes: bool, began: Instant) {
+        tracing::Span::current().record("outcome", tracing::field::display(outcome));
         self.metrics.passed(if removes { "Remove" } else { "Ensure" }, outcome, began.elapsed());
     }
 
@@ -56,6 +57,27 @@ impl Context {
                 .for_each(|field| self.metrics.corrected(field));
         }
     }
+}
+
+/// What is logged in a pass is logged in this span; [`Context::count_pass_as`] adds the outcome.
+pub(super) fn pass_span(snapshot: &Snapshot, removes: bool) -> tracing::Span {
+    let (resource, account) = (&snapshot.key.resource, &snapshot.key.account);
+    tracing::info_span!(
+        "pass",
+        kind = if removes { "Remove" } else { "Ensure" },
+        namespace = resource.namespace,
+        name = resource.name,
+        generation = snapshot.object.metadata.generation,
+        %account,
+        outcome = tracing::field::Empty,
+    )
+}
+
+/// What is logged in a reconcile is logged in this span.
+pub(super) fn reconcile_span(kind: &'static str, object: &impl Resource) -> tracing::Span {
+    let meta = object.meta();
+    let (namespace, name) = (meta.namespace.as_deref().unwrap_or_default(), meta.name.as_deref().unwrap_or_default());
+    tracing::info_span!("reconcile", kind, namespace, name, generation = meta.generation)
 }
 
 /// The outcome of a reconcile.

@@ -41,6 +41,7 @@ use kube::{
     },
 };
 use tokio::sync::{Notify, Semaphore, watch};
+use tracing::Instrument;
 
 use context::{Context, Guarded, GuardedAccess};
 use reconcile::reconcile;
@@ -202,7 +203,8 @@ async fn announce(context: Arc<Context>, namespaces: Vec<String>) {
 async fn after_sync(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action, StoreError> {
     context.wait_listed(&[ACCESSES, NAMESPACES]).await;
     let (began, metrics) = (Instant::now(), context.metrics.clone());
-    let result = reconcile(object, context).await;
+    let span = measure::reconcile_span("PortAwsIntegration", object.as_ref());
+    let result = reconcile(object, context).instrument(span).await;
     metrics.reconciled("PortAwsIntegration", measure::outcome(&result), began.elapsed());
     result
 }
@@ -210,7 +212,8 @@ async fn after_sync(object: Arc<Guarded>, context: Arc<Context>) -> Result<Actio
 async fn access_after_sync(object: Arc<GuardedAccess>, context: Arc<Context>) -> Result<Action, StoreError> {
     context.wait_listed(&[INTEGRATIONS, NAMESPACES]).await;
     let (began, metrics) = (Instant::now(), context.metrics.clone());
-    let result = access::reconcile(object, context).await;
+    let span = measure::reconcile_span("PortAwsAccess", object.as_ref());
+    let result = access::reconcile(object, context).instrument(span).await;
     metrics.reconciled("PortAwsAccess", measure::outcome(&result), began.elapsed());
     result
 }

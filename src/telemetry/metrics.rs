@@ -404,7 +404,7 @@ mod tests {
         for line in [
             "# TYPE port_aws_operator_aws_calls_total counter",
             r#"port_aws_operator_aws_calls_total{service="IAM",operation="GetRole",outcome="AccessDenied"} 1"#,
-            r#"port_aws_operator_pass_duration_seconds_bucket{le="0.1",kind="Ensure"} 1"#,
+            r#"port_aws_operator_pass_duration_seconds_bucket{kind="Ensure",le="0.1"} 1"#,
             r#"port_aws_operator_accounts{state="Denied"} 2"#,
             r#"port_aws_operator_accounts{state="Ready"} 0"#,
             r#"port_aws_operator_integrations{state="Stalled"} 1"#,

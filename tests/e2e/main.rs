@@ -19,6 +19,7 @@ mod guard;
 mod hostile;
 mod iam;
 mod many;
+mod metrics;
 mod older_schema;
 mod policies;
 mod rbac;
