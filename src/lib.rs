@@ -13,3 +13,4 @@ pub mod domain;
 pub mod plan;
 pub mod policy;
 pub mod schedule;
+pub mod telemetry;

@@ -90,7 +90,7 @@ pub struct AccountStatus {
 }
 
 /// State of an account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum AccountState {
     /// As wanted.
     Ready,
@@ -112,6 +112,22 @@ pub enum AccountState {
     Held,
     /// No target any more.
     Removed,
+}
+
+impl AccountState {
+    /// Every state.
+    pub const ALL: [Self; 10] = [
+        Self::Ready,
+        Self::Pending,
+        Self::Drifted,
+        Self::Failed,
+        Self::Denied,
+        Self::Conflict,
+        Self::NotAllowed,
+        Self::AccountSuspended,
+        Self::Held,
+        Self::Removed,
+    ];
 }
 
 /// Whether Port has used a role, as IAM reports it (some hours late).

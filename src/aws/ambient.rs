@@ -17,8 +17,11 @@ use aws_credential_types::{
 };
 use tokio::sync::Mutex;
 
-use super::{AwsError, CredentialsError, EARLY, http::OneConnector};
-use crate::domain::{AccountId, Partition};
+use super::{AwsError, CredentialsError, EARLY, http::OneConnector, measure};
+use crate::{
+    domain::{AccountId, Partition},
+    telemetry::metrics::Metrics,
+};
 
 /// Longest wait for one attempt at a call.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -54,6 +57,7 @@ pub struct Ambient {
     config: SdkConfig,
     provider: Option<SharedCredentialsProvider>,
     known: Arc<Mutex<Option<Known>>>,
+    metrics: Metrics,
 }
 
 impl Ambient {
@@ -84,7 +88,17 @@ impl Ambient {
             .http_client(OneConnector::default())
             .identity_cache(IdentityCache::no_cache())
             .build();
-        Self { config, provider, known: Arc::default() }
+        Self { config, provider, known: Arc::default(), metrics: Metrics::default() }
+    }
+
+    /// Measures all calls from now on in these metrics.
+    #[must_use]
+    pub fn measured(self, metrics: &Metrics) -> Self {
+        Self { metrics: metrics.clone(), ..self }
+    }
+
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// Region and endpoint, for the log at start.
@@ -161,7 +175,7 @@ impl Ambient {
         let access_key_id = credentials.access_key_id().to_owned();
         let fixed = SharedCredentialsProvider::new(credentials);
         let config = self.config.to_builder().credentials_provider(fixed).build();
-        let answer = aws_sdk_sts::Client::new(&config).get_caller_identity().send().await;
+        let answer = measure::sts(&config, &self.metrics).get_caller_identity().send().await;
         let answer = answer.map_err(|error| AwsError::new("GetCallerIdentity", &error))?;
         let arn = answer.arn.unwrap_or_default();
         let partition = Partition::of_arn(&arn)?;

@@ -12,13 +12,14 @@ use aws_config::SdkConfig;
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use tokio::sync::Mutex;
 
-use super::{Ambient, AwsError, CredentialsError, EARLY};
+use super::{Ambient, AwsError, CredentialsError, EARLY, measure};
 use crate::{
     api::Reason,
     clock::{Clock, jitter},
     domain::{AccountId, Partition},
     policy::session::Purpose,
     schedule::{Disposition, TokenBucket},
+    telemetry::metrics::Metrics,
 };
 
 /// How long the credentials of an account last, in seconds: the most that AWS gives to a role that
@@ -79,13 +80,19 @@ impl Assumed {
         let now = SystemTime::now();
         if session.as_ref().is_none_or(|(_, until)| *until <= now) {
             *session = None;
-            *session = Some(self.assume(&hub, caller.partition, reach, now).await?);
+            *session = Some(self.assume(&hub, ambient.metrics(), caller.partition, reach, now).await?);
         }
         let Some((credentials, _)) = session.as_ref() else {
             return Err(CredentialsError::Unavailable("the session ended at once".to_owned()));
         };
         let fixed = SharedCredentialsProvider::new(credentials.clone());
         Ok(ambient.bare().to_builder().credentials_provider(fixed).build())
+    }
+
+    /// How many sessions are kept.
+    pub(super) fn count(&self) -> usize {
+        let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        sessions.values().filter(|slot| slot.try_lock().is_ok_and(|session| session.is_some())).count()
     }
 
     /// Drops the sessions of an account: AWS no longer takes them.
@@ -109,14 +116,16 @@ impl Assumed {
     async fn assume(
         &self,
         hub: &SdkConfig,
+        metrics: &Metrics,
         partition: Partition,
         reach: &Reach,
         now: SystemTime,
     ) -> Result<(Credentials, SystemTime), CredentialsError> {
         let wait = self.bucket.lock().unwrap_or_else(PoisonError::into_inner).take(self.clock.now());
         tokio::time::sleep(wait).await;
+        metrics.waited_to_assume(wait);
         let role_arn = format!("arn:{partition}:iam::{}:role/{}", reach.account, reach.role);
-        let call = aws_sdk_sts::Client::new(hub)
+        let call = measure::sts(hub, metrics)
             .assume_role()
             .role_arn(&role_arn)
             .role_session_name(&reach.session_name)

@@ -7,7 +7,7 @@ use aws_sdk_iam::{
     error::{ProvideErrorMetadata, SdkError},
     operation::RequestId,
 };
-use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::ConnectorError};
 
 use crate::{api::Reason, policy::actions::DISCOVER, schedule::Disposition};
 
@@ -29,6 +29,17 @@ pub enum Fault<'a> {
     NoCredentials,
     /// The answer could not be understood.
     Unreadable,
+}
+
+impl Fault<'_> {
+    /// What an error of the HTTP client means.
+    pub(super) fn of_connector(error: &ConnectorError) -> Self {
+        if error.is_timeout() {
+            return Self::Timeout;
+        }
+        // A connection that breaks under a request is "other" with a kind; no credentials, without.
+        if error.is_io() || error.as_other().is_some() { Self::Connection } else { Self::NoCredentials }
+    }
 }
 
 /// A failed call. `Display` names the call and the code, which is safe to show; AWS's own text and
@@ -74,15 +85,10 @@ impl AwsError {
             SdkError::TimeoutError(_) => Fault::Timeout,
             SdkError::ResponseError(context) if context.raw().status().as_u16() >= 400 => answer(context.raw(), None),
             SdkError::ResponseError(_) => Fault::Unreadable,
-            SdkError::DispatchFailure(failure) if failure.is_timeout() => Fault::Timeout,
-            SdkError::DispatchFailure(failure) if failure.is_io() => Fault::Connection,
-            // A connection that breaks under a request is "other" with a kind; no credentials, without.
-            SdkError::DispatchFailure(failure)
-                if failure.as_connector_error().is_some_and(|error| error.as_other().is_some()) =>
-            {
-                Fault::Connection
+            SdkError::DispatchFailure(failure) => {
+                failure.as_connector_error().map_or(Fault::NoCredentials, Fault::of_connector)
             }
-            SdkError::DispatchFailure(_) | SdkError::ConstructionFailure(_) => Fault::NoCredentials,
+            SdkError::ConstructionFailure(_) => Fault::NoCredentials,
             _ => Fault::Connection,
         };
         let (reason, disposition) = classify(operation, fault);
@@ -226,7 +232,6 @@ mod tests {
     #[test]
     fn a_broken_connection_is_told_from_missing_credentials() {
         use aws_sdk_iam::operation::get_role::GetRoleError;
-        use aws_smithy_runtime_api::client::result::ConnectorError;
         use aws_smithy_types::retry::ErrorKind;
         for (error, reason) in [
             (ConnectorError::io("reset".into()), Reason::Unreachable),

@@ -6,6 +6,7 @@ mod classify;
 mod credentials;
 mod execute;
 mod http;
+mod measure;
 mod observe;
 mod organizations;
 
@@ -21,7 +22,7 @@ pub use classify::{AwsError, Fault, classify};
 pub use credentials::CredentialsError;
 pub use organizations::OrganizationsApi;
 
-use crate::{clock::Clock, domain::AccountId, schedule::TokenBucket};
+use crate::{clock::Clock, domain::AccountId, schedule::TokenBucket, telemetry::metrics::Metrics};
 
 /// How long before their end credentials are replaced, at least.
 const EARLY: Duration = Duration::from_secs(5 * 60);
@@ -118,7 +119,7 @@ impl Aws {
             (caller.account, config)
         };
         let pace = self.pace(&account);
-        Ok(OrganizationsApi { account, client: aws_sdk_organizations::Client::new(&config), pace })
+        Ok(OrganizationsApi { account, client: measure::organizations(&config, self.metrics()), pace })
     }
 
     /// Asks for new credentials of an account at the next use: AWS no longer takes the present ones.
@@ -127,8 +128,18 @@ impl Aws {
         self.ambient.forget().await;
     }
 
+    /// How many sessions in other accounts are kept.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.assumed.count()
+    }
+
+    fn metrics(&self) -> &Metrics {
+        self.ambient.metrics()
+    }
+
     fn api(&self, account: &AccountId, config: &aws_config::SdkConfig) -> AccountApi {
-        AccountApi { iam: aws_sdk_iam::Client::new(config), pace: self.pace(account) }
+        AccountApi { iam: measure::iam(config, self.metrics()), pace: self.pace(account) }
     }
 
     fn pace(&self, account: &AccountId) -> Pace {

@@ -1,11 +1,13 @@
 //! The command line.
 
 mod crds;
+mod metrics_doc;
 mod policies;
 mod role_arns;
 mod run;
 
 pub use crds::CrdsArgs;
+pub use metrics_doc::MetricsDocArgs;
 pub use policies::PoliciesArgs;
 pub use role_arns::RoleArnsArgs;
 pub use run::RunArgs;
@@ -30,4 +32,7 @@ pub enum Command {
     Crds(CrdsArgs),
     /// Print the IAM policies that the operator works with
     Policies(PoliciesArgs),
+    /// Print the list of metrics as Markdown
+    #[command(hide = true)]
+    MetricsDoc(MetricsDocArgs),
 }

@@ -1,9 +1,9 @@
 use std::time::Duration;
 
+use hyper::StatusCode;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, Client, ResourceExt, api::ListParams, core::PartialObjectMeta};
 use tokio::sync::watch;
-use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::{
     api::PortAwsIntegration,
@@ -12,6 +12,11 @@ use crate::{
     controller::{self, LeaseOptions, Options},
     domain::ClusterId,
     schedule::{LeaseTimes, Slots},
+    telemetry::{
+        logging::{self, LogFormat},
+        metrics::{CONTENT_TYPE, Metrics},
+        server::{self, Answer, Routes},
+    },
 };
 
 /// `port-aws-operator run`. Credentials for the cluster come from KUBECONFIG or the Pod's service
@@ -47,6 +52,10 @@ pub struct RunArgs {
     #[command(flatten)]
     pub election: ElectionArgs,
 
+    /// Where metrics are served, at the path /metrics; empty means nowhere
+    #[arg(long, env = "PORT_AWS_OPERATOR_METRICS_ADDR", default_value = "0.0.0.0:8080", value_name = "ADDRESS")]
+    pub metrics_addr: String,
+
     /// What is logged, such as info or debug or `port_aws_operator=debug,info`
     #[arg(long, env = "RUST_LOG", default_value = "info", value_name = "FILTER")]
     pub log: String,
@@ -54,6 +63,11 @@ pub struct RunArgs {
     /// How it is logged
     #[arg(long, env = "PORT_AWS_OPERATOR_LOG_FORMAT", value_enum, default_value_t = LogFormat::Json)]
     pub log_format: LogFormat,
+
+    /// Base URL of an OpenTelemetry collector that spans are sent to, by OTLP over HTTP
+    #[cfg(feature = "otlp")]
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
+    pub otlp_endpoint: Option<String>,
 }
 
 /// Which of several processes acts.
@@ -92,15 +106,6 @@ impl ElectionArgs {
     }
 }
 
-/// How the log is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum LogFormat {
-    /// One JSON object a line
-    Json,
-    /// For people
-    Text,
-}
-
 /// Threads that run tasks. The operator waits for AWS nearly all the time, and a thread for each core of a large
 /// node would cost memory.
 const WORKERS: usize = 2;
@@ -113,24 +118,31 @@ impl RunArgs {
     /// # Errors
     /// If the cluster cannot be reached at the start.
     pub fn run(self) -> Result<(), String> {
-        self.start_log()?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build();
-        runtime.map_err(|error| format!("the runtime cannot start: {error}"))?.block_on(self.serve())
+        let runtime = runtime.map_err(|error| format!("the runtime cannot start: {error}"))?;
+        // It ends before the runtime, which sends its last spans.
+        let _log = {
+            let _runtime = runtime.enter();
+            logging::start(&self.log, self.log_format, self.collector())?
+        };
+        runtime.block_on(self.serve())
     }
 
-    fn start_log(&self) -> Result<(), String> {
-        let filter = EnvFilter::try_new(&self.log).map_err(|error| format!("--log {:?}: {error}", self.log))?;
-        let (text, json) = match self.log_format {
-            LogFormat::Text => {
-                (Some(tracing_subscriber::fmt::layer().with_ansi(false).with_writer(std::io::stderr)), None)
-            }
-            LogFormat::Json => (None, Some(tracing_subscriber::fmt::layer().json().with_writer(std::io::stderr))),
-        };
-        let started = tracing_subscriber::registry().with(filter).with(text).with(json).try_init();
-        started.map_err(|error| format!("the log cannot start: {error}"))
+    #[cfg(feature = "otlp")]
+    fn collector(&self) -> Option<&str> {
+        self.otlp_endpoint.as_deref().filter(|endpoint| !endpoint.is_empty())
+    }
+
+    // It is the same method with the feature.
+    #[cfg(not(feature = "otlp"))]
+    #[allow(clippy::unused_self)]
+    fn collector(&self) -> Option<&str> {
+        None
     }
 
     async fn serve(self) -> Result<(), String> {
+        let metrics = Metrics::default();
+        serve_metrics(&self.metrics_addr, &metrics).await?;
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "port-aws-operator starts");
         let client = Client::try_default().await.map_err(|error| format!("no way to the cluster: {error}"))?;
         let cluster = match self.cluster_id {
@@ -144,7 +156,7 @@ impl RunArgs {
         let instance =
             std::env::var("HOSTNAME").unwrap_or_else(|_| format!("port-aws-operator-{}", std::process::id()));
         let lease = self.election.options(&client, &instance);
-        let ambient = Ambient::load().await;
+        let ambient = Ambient::load().await.measured(&metrics);
         greet_aws(&ambient).await;
         let aws = Aws::new(ambient, Clock::system(), f64::from(self.max_assume_role_rate));
         let total = usize::from(self.max_passes);
@@ -156,11 +168,24 @@ impl RunArgs {
             deletions_at_once: self.max_deletions,
             instance,
             lease,
+            metrics,
         };
         controller::run(client, aws, options, stop_signal()?).await?;
         tracing::info!("port-aws-operator ends");
         Ok(())
     }
+}
+
+async fn serve_metrics(address: &str, metrics: &Metrics) -> Result<(), String> {
+    if address.is_empty() {
+        return Ok(());
+    }
+    let metrics = metrics.clone();
+    let answer = move || Answer { status: StatusCode::OK, content_type: CONTENT_TYPE, body: metrics.render() };
+    let address = server::serve(address, Routes::default().with("/metrics", answer)).await;
+    let address = address.map_err(|error| format!("--metrics-addr: {error}"))?;
+    tracing::info!(%address, "metrics are served");
+    Ok(())
 }
 
 /// Says at once what the AWS credentials are worth. Nothing depends on it: they may come later.

@@ -100,6 +100,7 @@ async fn publish(context: &Context, access: &PortAwsAccess) -> Result<Action, St
     }
     context.may_tell()?;
     store::write_status(&Api::all(context.client.clone()), access, &status).await?;
+    context.metrics.wrote_status("PortAwsAccess");
     Ok(retry.map_or_else(Action::await_change, Action::requeue))
 }
 

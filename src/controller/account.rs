@@ -2,13 +2,16 @@
 
 use std::{
     sync::{Arc, atomic::Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
+
+use tracing::Instrument;
 
 use super::{
     context::{Access, Context, Snapshot},
     failure::Failure,
     gate::Superseded,
+    measure::pass_span,
     reach::{Errand, unreachable},
     report::Report,
 };
@@ -132,6 +135,7 @@ impl Context {
         let now = self.clock.now();
         tracing::info!(key = %snapshot.key, operation = step.action.operation(), "{}", step.action.done());
         self.with_account(snapshot, |account| account.settling.wrote(&step.action, now));
+        self.count_correction(snapshot, &step.action);
         if let Some(role_id) = role_id {
             report.role_id = Some(role_id);
             report.used = Some(Use::NotYet);
@@ -216,40 +220,48 @@ impl Context {
 
 /// Runs one pass to its end, and tells the queue.
 pub(super) async fn visit(context: Arc<Context>, key: WorkKey) {
-    let snapshot = context.snapshot(&key);
-    if let Some(snapshot) = snapshot {
-        let deleting = snapshot.object.metadata.deletion_timestamp.is_some() || !snapshot.is_target;
-        tracing::debug!(%key, deleting, generation = snapshot.object.metadata.generation, "a pass begins");
-        let pass = async {
-            if deleting {
-                return context.remove(&snapshot).await;
-            }
-            let report = context.ensure(&snapshot).await?;
-            context.conclude(&snapshot, report).await;
-            Ok(())
-        };
-        match tokio::time::timeout(super::PASS_TIMEOUT, pass).await {
-            Ok(Ok(())) => {}
-            Ok(Err(Superseded)) => {
-                tracing::debug!(%key, "a pass ends early, as the object has changed");
-                context.retry_superseded(&snapshot);
-            }
-            Err(_) => {
-                tracing::warn!(%key, "a pass took too long");
-                let failure = Failure {
-                    state: AccountState::Failed,
-                    reason: Reason::Unreachable,
-                    message: format!("AWS did not answer within {} s", super::PASS_TIMEOUT.as_secs()),
-                    disposition: Disposition::Transient,
-                    decided: false,
-                    unreached: true,
-                };
-                context.conclude(&snapshot, Report::failed(failure)).await;
-            }
-        }
+    if let Some(snapshot) = context.snapshot(&key) {
+        let removes = snapshot.object.metadata.deletion_timestamp.is_some() || !snapshot.is_target;
+        let span = pass_span(&snapshot, removes);
+        pass(&context, &snapshot, removes).instrument(span).await;
     }
     context.queue().finish(&key);
     context.wake.notify_one();
+}
+
+async fn pass(context: &Context, snapshot: &Snapshot, removes: bool) {
+    let key = &snapshot.key;
+    tracing::debug!("a pass begins");
+    let began = Instant::now();
+    let work = async {
+        if removes {
+            return context.remove(snapshot).await;
+        }
+        let report = context.ensure(snapshot).await?;
+        context.conclude(snapshot, report).await;
+        Ok(())
+    };
+    match tokio::time::timeout(super::PASS_TIMEOUT, work).await {
+        Ok(Ok(())) => context.count_pass(snapshot, removes, began),
+        Ok(Err(Superseded)) => {
+            tracing::debug!(%key, "a pass ends early, as the object has changed");
+            context.count_pass_as("Superseded".into(), removes, began);
+            context.retry_superseded(snapshot);
+        }
+        Err(_) => {
+            tracing::warn!(%key, "a pass took too long");
+            context.count_pass_as("TimedOut".into(), removes, began);
+            let failure = Failure {
+                state: AccountState::Failed,
+                reason: Reason::Unreachable,
+                message: format!("AWS did not answer within {} s", super::PASS_TIMEOUT.as_secs()),
+                disposition: Disposition::Transient,
+                decided: false,
+                unreached: true,
+            };
+            context.conclude(snapshot, Report::failed(failure)).await;
+        }
+    }
 }
 
 impl Context {

@@ -21,6 +21,7 @@ use crate::{
     domain::{AccountId, ClusterId, Owner},
     plan::{Claim, Violation},
     schedule::{Priority, Queue, TokenBucket, WorkKey},
+    telemetry::metrics::Metrics,
 };
 
 pub(super) type Guarded = DeserializeGuard<PortAwsIntegration>;
@@ -38,6 +39,7 @@ pub(super) struct Context {
     pub(super) cluster: ClusterId,
     pub(super) clock: Clock,
     pub(super) events: Events,
+    pub(super) metrics: Metrics,
     pub(super) queue: Mutex<Queue>,
     pub(super) resources: Mutex<BTreeMap<Owner, ResourceMemory>>,
     /// Wakes the runner: the queue has changed.

@@ -9,6 +9,7 @@ use crate::{
     domain::Owner,
     plan::Listing,
     schedule::Disposition,
+    telemetry::metrics::Word,
 };
 
 /// Longest discovery. At 5 calls a second it is enough for an organization of 2,000 accounts in 500 units.
@@ -85,6 +86,7 @@ impl Context {
                 // An answer to what is no longer asked could bring accounts that nobody wants now.
                 discovery.drop_try();
                 drop(resources);
+                self.metrics.discovered("Outdated");
                 return self.reconcile_soon(resource);
             }
             let before = discovery.accounts();
@@ -101,6 +103,7 @@ impl Context {
             );
             discovery.failure.as_ref().map(|(failure, _)| failure.clone())
         };
+        self.metrics.discovered(failure.as_ref().map_or(Word::OK, |failure| failure.reason.into()));
         let note = failure.map(|failure| (failure.reason, format!("{NOTE}{}", failure.message)));
         let still = |reason, text: &str| note.as_ref().is_some_and(|(r, note)| *r == reason && note == text);
         self.events.forget(object, |reason, text| text.starts_with(NOTE) && !still(reason, text));

@@ -18,6 +18,7 @@ use super::store;
 use crate::{
     api::{PortAwsIntegration, Reason, cut},
     clock::Clock,
+    telemetry::metrics::Metrics,
 };
 
 const CONTROLLER: &str = "integrations.port.io/port-aws-operator";
@@ -54,12 +55,13 @@ pub(super) struct Events {
     client: Client,
     instance: String,
     clock: Clock,
+    metrics: Metrics,
     known: Arc<Mutex<BTreeMap<NoteKey, Known>>>,
 }
 
 impl Events {
-    pub(super) fn new(client: Client, instance: String, clock: Clock) -> Self {
-        Self { client, instance, clock, known: Arc::default() }
+    pub(super) fn new(client: Client, instance: String, clock: Clock, metrics: Metrics) -> Self {
+        Self { client, instance, clock, metrics, known: Arc::default() }
     }
 
     /// Tells of something that was done. If it is done again, the event's count goes up.
@@ -127,7 +129,10 @@ impl Events {
                 }
                 known.insert(key, Known { kind, name, count: 1 });
             }
-            Err(error) => tracing::warn!(%error, reason = %key.reason, "an event could not be written"),
+            Err(error) => {
+                self.metrics.dropped_event();
+                tracing::warn!(%error, reason = %key.reason, "an event could not be written");
+            }
         }
     }
 

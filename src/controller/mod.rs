@@ -13,6 +13,7 @@ mod finalize;
 mod gate;
 mod invalid;
 mod lease;
+mod measure;
 mod memory;
 mod namespaces;
 mod reach;
@@ -29,7 +30,7 @@ mod watches;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, atomic::AtomicBool, atomic::Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures::{StreamExt, channel::mpsc};
@@ -44,6 +45,7 @@ use kube::{
     },
 };
 use tokio::sync::{Notify, Semaphore, watch};
+use tracing::Instrument;
 
 use context::{Context, Guarded, GuardedAccess};
 use lease::{Campaign, Leadership};
@@ -56,6 +58,7 @@ use crate::{
     clock::Clock,
     domain::ClusterId,
     schedule::{Queue, Slots},
+    telemetry::metrics::Metrics,
 };
 
 pub use lease::LeaseOptions;
@@ -85,6 +88,8 @@ pub struct Options {
     pub instance: String,
     /// The Lease to hold while acting; without one the process acts alone.
     pub lease: Option<LeaseOptions>,
+    /// Where the work is measured.
+    pub metrics: Metrics,
 }
 
 /// Runs the operator until `stop` becomes true: it stands by until it holds the lease, then acts.
@@ -94,6 +99,7 @@ pub struct Options {
 /// logged, and it is tried again.
 pub async fn run(client: Client, aws: Aws, options: Options, stop: watch::Receiver<bool>) -> Result<(), String> {
     let (mut campaign, leadership) = Campaign::begin(&client, options.lease.clone(), Clock::system());
+    options.metrics.set_leader(false);
     let acting = async {
         let mut waiting = leadership.clone();
         tokio::select! {
@@ -101,6 +107,7 @@ pub async fn run(client: Client, aws: Aws, options: Options, stop: watch::Receiv
             () = stopped(stop.clone()) => return Ok(()),
             () = waiting.acquired() => {}
         }
+        options.metrics.set_leader(true);
         act(client, aws, options, leadership.clone(), stop).await
     };
     let outcome = tokio::select! {
@@ -150,6 +157,10 @@ async fn act(
     let (access_trigger, access_triggered) = mpsc::unbounded();
     let stores = Stores { integrations: integrations.clone(), accesses: accesses.clone(), namespaces };
     let context = Arc::new(new_context(&client, aws, &options, stores, (trigger, access_trigger), leadership));
+
+    // Not the context itself, which has the metrics.
+    let seen = Arc::downgrade(&context);
+    options.metrics.look_at(move || seen.upgrade().map(|context| context.sample()).unwrap_or_default());
 
     let access_events = follow(Api::<GuardedAccess>::all(client.clone()), None);
     let access_events = mark(&context, ACCESSES, access_events.reflect(access_writer));
@@ -214,7 +225,8 @@ fn new_context(
 ) -> Context {
     let clock = Clock::system();
     Context {
-        events: events::Events::new(client.clone(), options.instance.clone(), clock),
+        events: events::Events::new(client.clone(), options.instance.clone(), clock, options.metrics.clone()),
+        metrics: options.metrics.clone(),
         client: client.clone(),
         integrations: stores.integrations,
         accesses: stores.accesses,
@@ -257,12 +269,20 @@ async fn announce(context: Arc<Context>, namespaces: Vec<String>, selector: Opti
 /// Decides nothing before it is known what access objects and namespaces there are.
 async fn after_sync(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action, StoreError> {
     context.wait_listed(&[ACCESSES, NAMESPACES]).await;
-    reconcile(object, context).await
+    let (began, metrics) = (Instant::now(), context.metrics.clone());
+    let span = measure::reconcile_span("PortAwsIntegration", object.as_ref());
+    let result = reconcile(object, context).instrument(span).await;
+    metrics.reconciled("PortAwsIntegration", measure::outcome(&result), began.elapsed());
+    result
 }
 
 async fn access_after_sync(object: Arc<GuardedAccess>, context: Arc<Context>) -> Result<Action, StoreError> {
     context.wait_listed(&[INTEGRATIONS, NAMESPACES]).await;
-    access::reconcile(object, context).await
+    let (began, metrics) = (Instant::now(), context.metrics.clone());
+    let span = measure::reconcile_span("PortAwsAccess", object.as_ref());
+    let result = access::reconcile(object, context).instrument(span).await;
+    metrics.reconciled("PortAwsAccess", measure::outcome(&result), began.elapsed());
+    result
 }
 
 // The controller's own signature for it.

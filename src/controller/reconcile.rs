@@ -208,6 +208,7 @@ async fn publish(
             return Ok(Some(wait));
         }
         let written = store::write_status(&store::integrations(&context.client, object), object, &status).await?;
+        context.metrics.wrote_status("PortAwsIntegration");
         let mut resources = context.resources();
         if let Some(memory) = resources.get_mut(resource) {
             memory.pace.spend(now);

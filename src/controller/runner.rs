@@ -74,6 +74,7 @@ fn settle(context: &Context, keys: &mut BTreeMap<tokio::task::Id, WorkKey>, ende
     let Some(key) = keys.remove(&id) else { return };
     if let Some(error) = failed {
         tracing::error!(%key, %error, "a pass ended abnormally");
+        context.metrics.passed("Ensure", "Panicked", Duration::ZERO);
         context.queue().finish(&key);
         context.request(key, Priority::NotReady, Duration::from_secs(60));
     }

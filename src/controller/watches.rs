@@ -38,7 +38,8 @@ pub(super) fn mark<K: Send + 'static>(
     what: &'static str,
     events: impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send + 'static,
 ) -> impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send + 'static {
-    let context = Arc::clone(context);
+    let (context, metrics) = (Arc::clone(context), context.metrics.clone());
+    let events = events.inspect_err(move |_| metrics.interrupted(what));
     events.inspect_ok(move |event| {
         if matches!(event, watcher::Event::InitDone) {
             context.listed.send_if_modified(|listed| listed.insert(what));

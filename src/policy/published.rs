@@ -262,4 +262,4 @@ impl Allow {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic)]
-pub(super) mod tests;
+pub(crate) mod tests;

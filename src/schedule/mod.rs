@@ -9,4 +9,4 @@ mod queue;
 pub use backoff::{Disposition, poll_delay, retry_delay};
 pub use bucket::TokenBucket;
 pub use election::{Election, LeaseRecord, LeaseStep, LeaseTimes};
-pub use queue::{Priority, Queue, Slots, WorkKey};
+pub use queue::{Depth, Priority, Queue, Slots, WorkKey};

@@ -31,7 +31,7 @@ impl fmt::Display for WorkKey {
 }
 
 /// Why an account is to be visited; what comes first is served first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Priority {
     /// The resource is being deleted.
     Deletion,
@@ -43,6 +43,26 @@ pub enum Priority {
     NotReady,
     /// The regular check for drift.
     Poll,
+}
+
+impl Priority {
+    /// Every priority, the most urgent first.
+    pub const ALL: [Self; 5] = [Self::Deletion, Self::SpecChanged, Self::NeverVisited, Self::NotReady, Self::Poll];
+}
+
+/// How much waits.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Depth {
+    /// What is due.
+    pub due: BTreeMap<Priority, usize>,
+    /// What is not.
+    pub later: BTreeMap<Priority, usize>,
+    /// For how long what is due longest has waited.
+    pub oldest: Option<Duration>,
+    /// Passes that run.
+    pub running: usize,
+    /// Passes that may run at once.
+    pub slots: usize,
 }
 
 /// How many passes run at once.
@@ -230,6 +250,19 @@ impl Queue {
     #[must_use]
     pub fn next_due(&self, now: Duration) -> Option<Duration> {
         self.later.iter().map(|(due, ..)| *due).find(|due| *due > now)
+    }
+
+    /// How much waits. This alone looks at everything that does.
+    #[must_use]
+    pub fn depth(&self, now: Duration) -> Depth {
+        let mut depth = Depth { running: self.running.len(), slots: self.slots.total, ..Depth::default() };
+        for entry in self.lanes.values().flat_map(|lane| lane.entries.values()) {
+            let waited = now.checked_sub(entry.due);
+            let counts = if waited.is_some() { &mut depth.due } else { &mut depth.later };
+            *counts.entry(entry.priority).or_default() += 1;
+            depth.oldest = depth.oldest.max(waited);
+        }
+        depth
     }
 
     fn runs(&self, resource: &Owner, account: &AccountId) -> bool {

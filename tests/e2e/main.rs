@@ -20,6 +20,7 @@ mod ha;
 mod hostile;
 mod iam;
 mod many;
+mod metrics;
 mod older_schema;
 mod policies;
 mod rbac;

@@ -5,7 +5,7 @@ use crate::policy::session::{self, Scope};
 
 const HOLD: &str = "aws:ResourceTag/port-aws-operator/hold";
 
-pub(in crate::policy) fn defaults() -> Settings {
+pub(crate) fn defaults() -> Settings {
     Settings::within(&Limits::default()).unwrap()
 }
 

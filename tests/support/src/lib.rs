@@ -9,6 +9,7 @@ mod error;
 pub mod fixture;
 mod folder;
 pub mod kstatus;
+pub mod metrics;
 pub mod operator;
 pub mod ports;
 pub mod process;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::aws::Credentials;
+use crate::metrics::Metrics;
 use crate::process::{Process, Signal, SpawnOptions};
 use crate::wait::eventually;
 use crate::{Error, Result};
@@ -15,6 +16,9 @@ use crate::{Error, Result};
 const READY_LINE: &str = "watching";
 /// Where the shipped rights allow a Lease.
 const LEASE_NAMESPACE: &str = "port-aws-operator";
+/// In the line that says where metrics are served.
+const METRICS_LINE: &str = "metrics are served";
+const METRICS_DEADLINE: Duration = Duration::from_secs(10);
 const READY_DEADLINE: Duration = Duration::from_secs(30);
 const STOP_DEADLINE: Duration = Duration::from_secs(30);
 
@@ -54,6 +58,8 @@ impl OperatorOptions {
         let lease = self.lease.clone().unwrap_or_else(|| format!("test-{:016x}", crate::fixture::random()));
         all.extend(["--lease-namespace".to_owned(), LEASE_NAMESPACE.to_owned(), "--lease-name".to_owned(), lease]);
         all.extend(["--log-format".to_owned(), "text".to_owned()]);
+        // Many run at once, so the system chooses the port, and the log names it.
+        all.extend(["--metrics-addr".to_owned(), "127.0.0.1:0".to_owned()]);
         all.extend(self.args.iter().cloned());
         all.into_iter().map(Into::into).collect()
     }
@@ -132,6 +138,21 @@ impl Operator {
     pub fn log(&self) -> Result<String> {
         let path = self.process.log();
         read_from(path, self.log_start).map_err(Error::file("read", path))
+    }
+
+    /// Its metrics now.
+    pub async fn metrics(&self) -> Result<Metrics> {
+        let log = self.log()?;
+        let line = log.lines().find(|line| line.contains(METRICS_LINE));
+        let address = line.and_then(|line| line.split("address=").nth(1)?.split_whitespace().next());
+        let address = address.ok_or_else(|| self.process.error("does not say where its metrics are"))?.to_owned();
+        let get = move || {
+            let agent: ureq::Agent =
+                ureq::Agent::config_builder().timeout_global(Some(METRICS_DEADLINE)).proxy(None).build().into();
+            agent.get(format!("http://{address}/metrics")).call()?.body_mut().read_to_string()
+        };
+        let text = tokio::task::spawn_blocking(get).await.map_err(|error| Error::Setup(error.to_string()))?;
+        Metrics::parse(&text.map_err(|error| self.process.error(&format!("does not give its metrics: {error}")))?)
     }
 
     /// The last `lines` lines of its log.
@@ -224,7 +245,8 @@ mod tests {
         std::fs::write(&options.log, "an earlier one was watching\npanicked at\n")?;
         let operator = Operator::start(options).await?;
         let log = operator.log()?;
-        let args = "args: run --cluster-id cluster --watch-namespaces a,b --log-format text --more";
+        let args =
+            "args: run --cluster-id cluster --watch-namespaces a,b --log-format text --metrics-addr 127.0.0.1:0 --more";
         assert!(log.starts_with(args), "{log}");
         assert!(log.contains("region: eu-west-1"), "{log}");
         operator.check_healthy()?;

@@ -1,0 +1,8 @@
+//! What the operator tells of itself: metrics and log.
+
+pub mod catalog;
+pub mod logging;
+pub mod metrics;
+#[cfg(feature = "otlp")]
+mod otlp;
+pub mod server;
