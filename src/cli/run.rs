@@ -13,6 +13,7 @@ use crate::{
     domain::ClusterId,
     schedule::{LeaseTimes, Slots},
     telemetry::{
+        health::Health,
         logging::{self, LogFormat},
         metrics::{CONTENT_TYPE, Metrics},
         server::{self, Answer, Routes},
@@ -55,6 +56,10 @@ pub struct RunArgs {
     /// Where metrics are served, at the path /metrics; empty means nowhere
     #[arg(long, env = "PORT_AWS_OPERATOR_METRICS_ADDR", default_value = "0.0.0.0:8080", value_name = "ADDRESS")]
     pub metrics_addr: String,
+
+    /// Where probes are answered, at the paths /livez and /readyz; empty means nowhere
+    #[arg(long, env = "PORT_AWS_OPERATOR_HEALTH_ADDR", default_value = "0.0.0.0:8081", value_name = "ADDRESS")]
+    pub health_addr: String,
 
     /// What is logged, such as info or debug or `port_aws_operator=debug,info`
     #[arg(long, env = "RUST_LOG", default_value = "info", value_name = "FILTER")]
@@ -143,6 +148,8 @@ impl RunArgs {
     async fn serve(self) -> Result<(), String> {
         let metrics = Metrics::default();
         serve_metrics(&self.metrics_addr, &metrics).await?;
+        let health = Health::new(Clock::system());
+        serve_probes(&self.health_addr, &health).await?;
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "port-aws-operator starts");
         let client = Client::try_default().await.map_err(|error| format!("no way to the cluster: {error}"))?;
         let cluster = match self.cluster_id {
@@ -168,6 +175,7 @@ impl RunArgs {
             deletions_at_once: self.max_deletions,
             instance,
             lease,
+            health,
             metrics,
         };
         controller::run(client, aws, options, stop_signal()?).await?;
@@ -185,6 +193,25 @@ async fn serve_metrics(address: &str, metrics: &Metrics) -> Result<(), String> {
     let address = server::serve(address, Routes::default().with("/metrics", answer)).await;
     let address = address.map_err(|error| format!("--metrics-addr: {error}"))?;
     tracing::info!(%address, "metrics are served");
+    Ok(())
+}
+
+async fn serve_probes(address: &str, health: &Health) -> Result<(), String> {
+    if address.is_empty() {
+        return Ok(());
+    }
+    let answer = |(good, body): (bool, String)| Answer {
+        status: if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE },
+        content_type: "text/plain",
+        body,
+    };
+    let (live, ready) = (health.clone(), health.clone());
+    let routes = Routes::default().with("/livez", move || answer(live.live())).with("/readyz", move || {
+        let (good, text) = ready.ready();
+        answer((good, text.to_owned()))
+    });
+    let address = server::serve(address, routes).await.map_err(|error| format!("--health-addr: {error}"))?;
+    tracing::info!(%address, "probes are answered");
     Ok(())
 }
 

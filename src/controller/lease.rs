@@ -21,12 +21,16 @@ use crate::{
     aws::OPERATION_TIMEOUT,
     clock::Clock,
     schedule::{Election, LeaseRecord, LeaseStep, LeaseTimes},
+    telemetry::health::{Health, Readiness},
 };
 
 /// How much longer than a write may take the Lease has to last when the write starts.
 const SPARE: Duration = Duration::from_secs(5);
 /// How long after a call that failed the next one follows.
 const AFTER_FAILURE: Duration = Duration::from_secs(2);
+
+/// What the probe calls the loop of the election.
+const PART: &str = "lease";
 
 /// The Lease to hold.
 #[derive(Debug, Clone)]
@@ -121,7 +125,12 @@ pub(super) struct Campaign {
 
 impl Campaign {
     /// Begins; without options there is nothing to hold.
-    pub(super) fn begin(client: &Client, options: Option<LeaseOptions>, clock: Clock) -> (Option<Self>, Leadership) {
+    pub(super) fn begin(
+        client: &Client,
+        options: Option<LeaseOptions>,
+        clock: Clock,
+        health: &Health,
+    ) -> (Option<Self>, Leadership) {
         let Some(options) = options else {
             let (_, standing) = watch::channel(Standing::Alone);
             return (None, Leadership { standing, clock });
@@ -135,6 +144,7 @@ impl Campaign {
             stands_by_for: None,
             options,
             clock,
+            health: health.clone(),
             told,
         };
         let task = tokio::spawn(candidate.run(ended));
@@ -171,6 +181,7 @@ struct Candidate {
     stands_by_for: Option<String>,
     options: LeaseOptions,
     clock: Clock,
+    health: Health,
     told: watch::Sender<Standing>,
 }
 
@@ -178,6 +189,8 @@ impl Candidate {
     async fn run(mut self, mut ended: oneshot::Receiver<()>) {
         let mut wait = Duration::ZERO;
         loop {
+            // A round takes two calls at most.
+            self.health.beat(PART, wait + store::TIMEOUT * 3);
             tokio::select! {
                 biased;
                 _ = &mut ended => break,
@@ -192,6 +205,7 @@ impl Candidate {
                 }
             };
         }
+        self.health.end(PART);
         self.release().await;
     }
 
@@ -224,6 +238,7 @@ impl Candidate {
         let holder = self.lease.as_ref().and_then(|lease| record(lease).holder);
         if *self.told.borrow() == Standing::Waiting && holder.is_some() && holder != self.stands_by_for {
             tracing::info!(lease = %self.options.name, holder, "standing by, as another process holds the lease");
+            self.health.set(Readiness::StandingBy);
             self.stands_by_for = holder;
         }
         Ok(())

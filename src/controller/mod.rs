@@ -58,7 +58,10 @@ use crate::{
     clock::Clock,
     domain::ClusterId,
     schedule::{Queue, Slots},
-    telemetry::metrics::Metrics,
+    telemetry::{
+        health::{Health, Readiness},
+        metrics::Metrics,
+    },
 };
 
 pub use lease::LeaseOptions;
@@ -88,6 +91,8 @@ pub struct Options {
     pub instance: String,
     /// The Lease to hold while acting; without one the process acts alone.
     pub lease: Option<LeaseOptions>,
+    /// What probes are told.
+    pub health: Health,
     /// Where the work is measured.
     pub metrics: Metrics,
 }
@@ -98,7 +103,7 @@ pub struct Options {
 /// If the lease is lost to another process, or a part of this one ends abnormally. Failures of a watch are
 /// logged, and it is tried again.
 pub async fn run(client: Client, aws: Aws, options: Options, stop: watch::Receiver<bool>) -> Result<(), String> {
-    let (mut campaign, leadership) = Campaign::begin(&client, options.lease.clone(), Clock::system());
+    let (mut campaign, leadership) = Campaign::begin(&client, options.lease.clone(), Clock::system(), &options.health);
     options.metrics.set_leader(false);
     let acting = async {
         let mut waiting = leadership.clone();
@@ -108,6 +113,7 @@ pub async fn run(client: Client, aws: Aws, options: Options, stop: watch::Receiv
             () = waiting.acquired() => {}
         }
         options.metrics.set_leader(true);
+        options.health.set(Readiness::Starting);
         act(client, aws, options, leadership.clone(), stop).await
     };
     let outcome = tokio::select! {
@@ -195,9 +201,9 @@ async fn act(
         .run(access_after_sync, retry_access, Arc::clone(&context))
         .for_each(|_| std::future::ready(()));
 
-    let runner = tokio::spawn(runner::run(Arc::clone(&context), stop.clone()));
+    let runner = tokio::spawn(runner::run(Arc::clone(&context), stop.clone(), options.health.clone()));
     tokio::spawn(close(Arc::clone(&context), stop));
-    tokio::spawn(announce(Arc::clone(&context), options.namespaces, options.selector));
+    tokio::spawn(announce(Arc::clone(&context), options.namespaces, options.selector, options.health.clone()));
     tokio::join!(controller, accesses_controller);
     runner.await.map_err(|error| format!("the runner of passes ended abnormally: {error}"))
 }
@@ -260,9 +266,10 @@ async fn close(context: Arc<Context>, stop: watch::Receiver<bool>) {
     context.durable.notify_waiters();
 }
 
-async fn announce(context: Arc<Context>, namespaces: Vec<String>, selector: Option<String>) {
+async fn announce(context: Arc<Context>, namespaces: Vec<String>, selector: Option<String>, health: Health) {
     context.wait_listed(&[INTEGRATIONS, ACCESSES, NAMESPACES]).await;
     let namespaces = if namespaces.is_empty() { "all".to_owned() } else { namespaces.join(", ") };
+    health.set(Readiness::Acting);
     tracing::info!(%namespaces, selector, cluster = %context.cluster, "watching PortAwsIntegration");
 }
 

@@ -5,17 +5,26 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{sync::watch, task::JoinSet};
 
 use super::{account::visit, context::Context};
-use crate::schedule::{Priority, WorkKey};
+use crate::{
+    schedule::{Priority, WorkKey},
+    telemetry::health::Health,
+};
 
 /// How long passes may go on after the end was asked for: to their next gate, one call at most.
 const DRAIN: Duration = Duration::from_secs(35);
 
+/// How often the loop comes round at least, for the probe that asks.
+const TICK: Duration = Duration::from_secs(15);
+/// What the probe calls the loop.
+const PART: &str = "passes";
+
 /// Runs passes until `stop` changes, then lets those under way come to their next gate.
-pub(super) async fn run(context: Arc<Context>, mut stop: watch::Receiver<bool>) {
+pub(super) async fn run(context: Arc<Context>, mut stop: watch::Receiver<bool>, health: Health) {
     let mut passes = JoinSet::new();
     let mut keys: BTreeMap<tokio::task::Id, WorkKey> = BTreeMap::new();
     let mut leadership = context.leadership.clone();
     loop {
+        health.beat(PART, TICK * 4);
         while let Some(key) = next(&context) {
             let task = passes.spawn(visit(Arc::clone(&context), key.clone()));
             keys.insert(task.id(), key);
@@ -28,8 +37,10 @@ pub(super) async fn run(context: Arc<Context>, mut stop: watch::Receiver<bool>) 
             () = context.wake.notified() => {}
             () = leadership.changed() => {}
             () = sleep_until(&context, due) => {}
+            () = tokio::time::sleep(TICK) => {}
         }
     }
+    health.end(PART);
     let drained = async {
         while let Some(ended) = passes.join_next_with_id().await {
             settle(&context, &mut keys, &ended);

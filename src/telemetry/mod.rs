@@ -1,6 +1,7 @@
-//! What the operator tells of itself: metrics and log.
+//! What the operator tells of itself: metrics, health and log.
 
 pub mod catalog;
+pub mod health;
 pub mod logging;
 pub mod metrics;
 #[cfg(feature = "otlp")]

@@ -75,6 +75,17 @@ async fn one_acts_and_the_other_takes_over_at_once_when_it_is_asked_to_end() -> 
     replicas.it.integration("aws-prod", |_| ()).await?;
     replicas.it.ready("aws-prod").await?;
     assert_eq!(replicas.calls_of(1, seq).await?, vec![]);
+    let answers = [
+        replicas.it.operator()?.probe("/readyz").await?,
+        replicas.second.probe("/readyz").await?,
+        replicas.it.operator()?.probe("/livez").await?,
+        replicas.second.probe("/livez").await?,
+    ];
+    assert!(answers.iter().all(|(status, _)| *status == 200), "{answers:?}");
+    assert!(answers[0].1.contains("acting") && answers[1].1.contains("standing by"), "{answers:?}");
+    assert!(answers[2].1.contains("lease: ok") && answers[2].1.contains("passes: ok"), "{answers:?}");
+    assert!(answers[3].1.contains("lease: ok") && !answers[3].1.contains("passes"), "{answers:?}");
+
     let held = lease(&replicas.it).await?;
     assert_eq!(held["spec"]["leaseDurationSeconds"], json!(60));
     let holder = held["spec"]["holderIdentity"].as_str().unwrap_or_default().to_owned();

@@ -18,7 +18,9 @@ const READY_LINE: &str = "watching";
 const LEASE_NAMESPACE: &str = "port-aws-operator";
 /// In the line that says where metrics are served.
 const METRICS_LINE: &str = "metrics are served";
-const METRICS_DEADLINE: Duration = Duration::from_secs(10);
+/// In the line that says where probes are answered.
+const PROBES_LINE: &str = "probes are answered";
+const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
 const READY_DEADLINE: Duration = Duration::from_secs(30);
 const STOP_DEADLINE: Duration = Duration::from_secs(30);
 
@@ -59,7 +61,9 @@ impl OperatorOptions {
         all.extend(["--lease-namespace".to_owned(), LEASE_NAMESPACE.to_owned(), "--lease-name".to_owned(), lease]);
         all.extend(["--log-format".to_owned(), "text".to_owned()]);
         // Many run at once, so the system chooses the port, and the log names it.
-        all.extend(["--metrics-addr".to_owned(), "127.0.0.1:0".to_owned()]);
+        for flag in ["--metrics-addr", "--health-addr"] {
+            all.extend([flag.to_owned(), "127.0.0.1:0".to_owned()]);
+        }
         all.extend(self.args.iter().cloned());
         all.into_iter().map(Into::into).collect()
     }
@@ -142,17 +146,31 @@ impl Operator {
 
     /// Its metrics now.
     pub async fn metrics(&self) -> Result<Metrics> {
+        let (_, text) = self.get(METRICS_LINE, "/metrics").await?;
+        Metrics::parse(&text)
+    }
+
+    /// What it answers to a probe: the HTTP status, and the text.
+    pub async fn probe(&self, path: &str) -> Result<(u16, String)> {
+        self.get(PROBES_LINE, path).await
+    }
+
+    /// Asks it by HTTP, at the address in that line of its log.
+    async fn get(&self, line: &str, path: &str) -> Result<(u16, String)> {
         let log = self.log()?;
-        let line = log.lines().find(|line| line.contains(METRICS_LINE));
-        let address = line.and_then(|line| line.split("address=").nth(1)?.split_whitespace().next());
-        let address = address.ok_or_else(|| self.process.error("does not say where its metrics are"))?.to_owned();
+        let found = log.lines().find(|it| it.contains(line));
+        let address = found.and_then(|it| it.split("address=").nth(1)?.split_whitespace().next());
+        let address = address.ok_or_else(|| self.process.error(&format!("does not say {line:?}")))?.to_owned();
+        let url = format!("http://{address}{path}");
+        let asked = url.clone();
         let get = move || {
-            let agent: ureq::Agent =
-                ureq::Agent::config_builder().timeout_global(Some(METRICS_DEADLINE)).proxy(None).build().into();
-            agent.get(format!("http://{address}/metrics")).call()?.body_mut().read_to_string()
+            let config = ureq::Agent::config_builder().timeout_global(Some(ANSWER_DEADLINE)).proxy(None);
+            let agent: ureq::Agent = config.http_status_as_error(false).build().into();
+            let mut answer = agent.get(asked).call()?;
+            Ok::<_, ureq::Error>((answer.status().as_u16(), answer.body_mut().read_to_string()?))
         };
-        let text = tokio::task::spawn_blocking(get).await.map_err(|error| Error::Setup(error.to_string()))?;
-        Metrics::parse(&text.map_err(|error| self.process.error(&format!("does not give its metrics: {error}")))?)
+        let outcome = tokio::task::spawn_blocking(get).await.map_err(|error| Error::Setup(error.to_string()))?;
+        outcome.map_err(|error| self.process.error(&format!("does not answer at {url}: {error}")))
     }
 
     /// The last `lines` lines of its log.
