@@ -238,6 +238,7 @@ impl Default for Metrics {
         inner.leader.of([]).set(1);
         inner.events_dropped.of([]);
         inner.assume_role_wait.of([]);
+        inner.passes.of(["Ensure".into(), "Panicked".into()]);
         for watch in ["integrations", "accesses", "namespaces"] {
             inner.watch_errors.of([watch.into()]);
         }

@@ -6,3 +6,7 @@ pub mod metrics;
 #[cfg(feature = "otlp")]
 mod otlp;
 pub mod server;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests;
