@@ -28,8 +28,8 @@ fn the_most_urgent_goes_first_and_nothing_before_its_time() {
 #[test]
 fn the_depth_tells_what_is_due_and_for_how_long() {
     let mut queue = queue(8, 0);
-    queue.request(key("a", 1), Priority::Poll, NOW - Duration::from_secs(7));
-    queue.request(key("b", 1), Priority::NotReady, NOW - Duration::from_secs(3));
+    queue.request(key("a", 1), Priority::Poll, Duration::from_secs(93));
+    queue.request(key("b", 1), Priority::NotReady, Duration::from_secs(97));
     queue.request(key("c", 2), Priority::Poll, NOW + Duration::from_secs(9));
     let running = queue.start(NOW).unwrap();
     assert_eq!(queue.start(NOW), None, "the account is taken");
