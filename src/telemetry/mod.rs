@@ -5,6 +5,7 @@ pub mod logging;
 pub mod metrics;
 #[cfg(feature = "otlp")]
 mod otlp;
+mod series;
 pub mod server;
 
 #[cfg(test)]
