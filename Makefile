@@ -39,7 +39,7 @@ demo: prerequisites ## Show one account going to Ready, drifting and healing (KE
 	@$(PARTS); exec "$(BIN)/demo" $(if $(filter-out 0 no false,$(KEEP)),--keep)
 
 .PHONY: test
-test: prerequisites test-unit test-backend test-e2e ## Run every test
+test: prerequisites test-unit test-backend test-e2e test-otlp ## Run every test
 
 .PHONY: test-unit
 test-unit: ## Unit and property tests, and those of the test support itself
@@ -68,22 +68,32 @@ bench-scale: prerequisites ## Measure time, calls and memory with 2,000 accounts
 		"$(BIN)/scale" $$mode --operator "$(RELEASE)/port-aws-operator" $(SCALE); echo; \
 	done
 
+.PHONY: test-otlp
+test-otlp: ## Test of what the feature otlp sends to a collector
+	$(PARTS); $(CARGO) test --locked --features otlp --test otlp
+
 .PHONY: lint
 lint: ## Formatting, and clippy with warnings denied
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy $(WORKSPACE) --all-targets -- -D warnings
+	$(CARGO) clippy --locked --features otlp --lib --test otlp -- -D warnings
 
 .PHONY: lint-aws
 lint-aws: ## IAM policies, CloudFormation templates and Terraform module in deploy/aws
 	python="$$(hack/lint-aws-env.sh)"; "$$python" hack/lint-aws/check.py deploy/aws
 
+.PHONY: lint-rules
+lint-rules: ## Alerts and their unit tests, and the queries of the dashboard
+	hack/lint-rules.sh
+
 .PHONY: generate
-generate: ## Write the generated files: CRDs, IAM policies and templates
+generate: ## Write the generated files: CRDs, IAM policies and templates, list of metrics
 	$(CARGO) build --quiet $(WORKSPACE) --bins
 	"$(BIN)/port-aws-operator" crds --output-dir crds
 	"$(BIN)/port-aws-operator" policies --output-dir deploy/aws
+	"$(BIN)/port-aws-operator" metrics-doc --output docs/metrics.md
 
 .PHONY: check-generated
 check-generated: generate ## Fail if a generated file is not up to date
-	@git diff --exit-code --stat -- crds deploy/aws || { \
-		echo "crds/ or deploy/aws/ is stale: run 'make generate' and commit"; exit 1; }
+	@git diff --exit-code --stat -- crds deploy/aws docs/metrics.md || { \
+		echo "crds/, deploy/aws/ or docs/metrics.md is stale: run 'make generate' and commit"; exit 1; }

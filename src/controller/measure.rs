@@ -50,11 +50,11 @@ impl Context {
     /// Counts what a write has set right. What comes of a change of spec is no drift, nor what a first
     /// pass finds.
     pub(super) fn count_correction(&self, snapshot: &Snapshot, action: &Action) {
-        let settled = snapshot.account.generation == snapshot.object.metadata.generation;
-        if settled {
-            for field in corrected(action, snapshot.account.state == AccountState::Ready) {
-                self.metrics.corrected(field);
-            }
+        if snapshot.account.generation != snapshot.object.metadata.generation {
+            return;
+        }
+        for field in corrected(action, snapshot.account.state == AccountState::Ready) {
+            self.metrics.corrected(field);
         }
     }
 }

@@ -68,7 +68,7 @@ const PRIORITY: (&str, &str) = ("priority", "`Deletion`, `SpecChanged`, `NeverVi
 macro_rules! metrics {
     ($($constant:ident = $name:literal, $kind:expr, $help:literal, [$($label:expr),*];)*) => {
         $(
-            #[doc = $help]
+            #[doc = concat!("`", $name, "`.")]
             pub const $constant: Description =
                 Description { name: $name, kind: $kind, help: $help, labels: &[$($label),*] };
         )*

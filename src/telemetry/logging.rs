@@ -38,13 +38,13 @@ pub fn start(filter: &str, format: LogFormat, collector: Option<&str>) -> Result
     };
     let subscriber = tracing_subscriber::registry().with(parsed).with(text).with(json);
     #[cfg(feature = "otlp")]
-    let (subscriber, _exporter) = {
+    let (subscriber, exporter) = {
         let exporter = collector.map(super::otlp::Exporter::new).transpose()?;
         (subscriber.with(exporter.as_ref().map(super::otlp::Exporter::layer)), exporter)
     };
     subscriber.try_init().map_err(|error| format!("the log cannot start: {error}"))?;
     Ok(Logging {
         #[cfg(feature = "otlp")]
-        _exporter,
+        _exporter: exporter,
     })
 }

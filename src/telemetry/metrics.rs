@@ -16,136 +16,25 @@
 
 use std::{
     collections::BTreeMap,
-    fmt::{self, Write as _},
+    fmt,
     sync::{Arc, OnceLock},
     time::Duration,
 };
 
-use prometheus_client::{
-    encoding::{EncodeLabelValue, LabelValueEncoder, prometheus_text},
-    metrics::{
-        counter::Counter,
-        family::{Family, MetricConstructor},
-        gauge::Gauge,
-        histogram::Histogram,
-    },
-    registry::Registry,
-};
+use prometheus_client::{encoding::prometheus_text, registry::Registry};
 
-use super::catalog::{self, Description, Kind};
+pub use super::series::Word;
+use super::{
+    catalog,
+    series::{Counters, Gauges, Histograms, counters, gauges, histograms},
+};
 use crate::{
-    api::{AccountState, Reason},
+    api::AccountState,
     schedule::{Depth, Priority},
 };
 
 /// The type of what [`Metrics::render`] gives.
 pub const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
-
-/// What a label may say: one of a closed set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Word {
-    /// A word of the program.
-    Text(&'static str),
-    /// A reason.
-    Reason(Reason),
-    /// A state of an account.
-    State(AccountState),
-    /// A priority of a visit.
-    Priority(Priority),
-}
-
-impl Word {
-    /// All is well.
-    pub const OK: Self = Self::Text("Ok");
-}
-
-impl From<&'static str> for Word {
-    fn from(text: &'static str) -> Self {
-        Self::Text(text)
-    }
-}
-
-impl From<Reason> for Word {
-    fn from(reason: Reason) -> Self {
-        Self::Reason(reason)
-    }
-}
-
-impl From<AccountState> for Word {
-    fn from(state: AccountState) -> Self {
-        Self::State(state)
-    }
-}
-
-impl fmt::Display for Word {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Text(text) => f.write_str(text),
-            Self::Reason(reason) => fmt::Display::fmt(reason, f),
-            Self::State(state) => fmt::Debug::fmt(state, f),
-            Self::Priority(priority) => fmt::Debug::fmt(priority, f),
-        }
-    }
-}
-
-impl EncodeLabelValue for Word {
-    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
-        write!(encoder, "{self}")
-    }
-}
-
-type Labels<const N: usize> = [(&'static str, Word); N];
-
-/// The series of one metric, by their labels.
-#[derive(Debug, Clone)]
-struct Series<M, const N: usize, C = fn() -> M> {
-    description: &'static Description,
-    family: Family<Labels<N>, M, C>,
-}
-
-impl<M: Clone, const N: usize, C: MetricConstructor<M>> Series<M, N, C> {
-    fn new(description: &'static Description, family: Family<Labels<N>, M, C>) -> Self {
-        Self { description, family }
-    }
-
-    fn of(&self, words: [Word; N]) -> M {
-        let mut names = self.description.labels.iter().map(|(name, _)| *name);
-        self.family.get_or_create_owned(&words.map(|word| (names.next().unwrap_or_default(), word)))
-    }
-}
-
-/// Makes histograms with the bounds of a description.
-#[derive(Debug, Clone)]
-struct Bounds(&'static Description);
-
-impl MetricConstructor<Histogram> for Bounds {
-    fn new_metric(&self) -> Histogram {
-        let bounds = if let Kind::Histogram(bounds) = self.0.kind { bounds } else { &[] };
-        Histogram::new(bounds.iter().copied())
-    }
-}
-
-type Counters<const N: usize> = Series<Counter, N>;
-type Gauges<const N: usize> = Series<Gauge, N>;
-type Histograms<const N: usize> = Series<Histogram, N, Bounds>;
-
-fn counters<const N: usize>(registry: &mut Registry, description: &'static Description) -> Counters<N> {
-    let family = Family::default();
-    registry.register(description.name, description.help, family.clone());
-    Series::new(description, family)
-}
-
-fn gauges<const N: usize>(registry: &mut Registry, description: &'static Description) -> Gauges<N> {
-    let family = Family::default();
-    registry.register(description.name, description.help, family.clone());
-    Series::new(description, family)
-}
-
-fn histograms<const N: usize>(registry: &mut Registry, description: &'static Description) -> Histograms<N> {
-    let family = Family::new_with_constructor(Bounds(description));
-    registry.register(description.name, description.help, family.clone());
-    Series::new(description, family)
-}
 
 /// How things stand at one moment.
 #[derive(Debug, Default)]
@@ -238,6 +127,7 @@ impl Default for Metrics {
         inner.leader.of([]).set(1);
         inner.events_dropped.of([]);
         inner.assume_role_wait.of([]);
+        inner.passes.of(["Ensure".into(), "Panicked".into()]);
         for watch in ["integrations", "accesses", "namespaces"] {
             inner.watch_errors.of([watch.into()]);
         }
@@ -352,6 +242,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::api::Reason;
 
     /// A registry in which everything has happened once.
     fn busy() -> Metrics {

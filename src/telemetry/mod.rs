@@ -6,4 +6,9 @@ pub mod logging;
 pub mod metrics;
 #[cfg(feature = "otlp")]
 mod otlp;
+mod series;
 pub mod server;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests;

@@ -20,6 +20,8 @@ use tokio::{
 const CONNECTIONS: usize = 32;
 /// Longest wait for the head of a request, so that nobody holds a connection by saying nothing.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest connection, so that nobody holds one by reading slowly.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What a handler answers.
 #[derive(Debug, Clone)]
@@ -106,9 +108,12 @@ async fn converse(stream: TcpStream, routes: Arc<Routes>) {
         async move { Ok::<_, Infallible>(response) }
     });
     let mut server = http1::Builder::new();
-    server.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-    if let Err(error) = server.serve_connection(TokioIo::new(stream), service).await {
-        tracing::debug!(%error, "a connection ends early");
+    // One request each: an idle connection would take another one's place.
+    server.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).keep_alive(false);
+    match tokio::time::timeout(TIMEOUT, server.serve_connection(TokioIo::new(stream), service)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "a connection ends early"),
+        Err(_) => tracing::debug!("a connection took too long"),
     }
 }
 

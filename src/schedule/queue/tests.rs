@@ -26,6 +26,22 @@ fn the_most_urgent_goes_first_and_nothing_before_its_time() {
 }
 
 #[test]
+fn the_depth_tells_what_is_due_and_for_how_long() {
+    let mut queue = queue(8, 0);
+    queue.request(key("a", 1), Priority::Poll, Duration::from_secs(93));
+    queue.request(key("b", 1), Priority::NotReady, Duration::from_secs(97));
+    queue.request(key("c", 2), Priority::Poll, NOW + Duration::from_secs(9));
+    let running = queue.start(NOW).unwrap();
+    assert_eq!(queue.start(NOW), None, "the account is taken");
+    let (due, later) = ([(Priority::Poll, 1)].into(), [(Priority::Poll, 1)].into());
+    let wanted = Depth { due, later, oldest: Some(Duration::from_secs(7)), running: 1, slots: 8 };
+    assert_eq!(queue.depth(NOW), wanted);
+    queue.finish(&running);
+    queue.forget(&key("a", 1).resource);
+    assert_eq!(queue.depth(NOW).oldest, None);
+}
+
+#[test]
 fn one_pass_at_a_time_in_an_account_and_a_new_request_waits_for_the_running_one() {
     let mut queue = queue(8, 0);
     queue.request(key("a", 1), Priority::NotReady, NOW);
