@@ -247,6 +247,7 @@ mod tests {
             binary,
             cluster_id: "cluster".to_owned(),
             namespaces: vec!["a".to_owned(), "b".to_owned()],
+            lease: Some("ours".to_owned()),
             args: vec!["--more".to_owned()],
             log: folder.join("log"),
             ..OperatorOptions::default()
@@ -263,8 +264,8 @@ mod tests {
         std::fs::write(&options.log, "an earlier one was watching\npanicked at\n")?;
         let operator = Operator::start(options).await?;
         let log = operator.log()?;
-        let args =
-            "args: run --cluster-id cluster --watch-namespaces a,b --log-format text --metrics-addr 127.0.0.1:0 --more";
+        let args = "args: run --cluster-id cluster --watch-namespaces a,b --lease-namespace port-aws-operator \
+                    --lease-name ours --log-format text --metrics-addr 127.0.0.1:0 --health-addr 127.0.0.1:0 --more";
         assert!(log.starts_with(args), "{log}");
         assert!(log.contains("region: eu-west-1"), "{log}");
         operator.check_healthy()?;
