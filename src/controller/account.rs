@@ -221,9 +221,13 @@ impl Context {
 /// Runs one pass to its end, and tells the queue.
 pub(super) async fn visit(context: Arc<Context>, key: WorkKey) {
     if let Some(snapshot) = context.snapshot(&key) {
-        let removes = snapshot.object.metadata.deletion_timestamp.is_some() || !snapshot.is_target;
-        let span = pass_span(&snapshot, removes);
-        pass(&context, &snapshot, removes).instrument(span).await;
+        let deleting = snapshot.object.metadata.deletion_timestamp.is_some();
+        let removes = deleting || !snapshot.is_target;
+        // An account that has just left may still be asked for, and must not be cleared by that.
+        if !removes || deleting || snapshot.may_clear {
+            let span = pass_span(&snapshot, removes);
+            pass(&context, &snapshot, removes).instrument(span).await;
+        }
     }
     context.queue().finish(&key);
     context.wake.notify_one();

@@ -101,6 +101,8 @@ pub(super) struct Snapshot {
     pub(super) account: AccountMemory,
     /// Whether the account is a target, or else one that is to be cleared.
     pub(super) is_target: bool,
+    /// Whether the account may be cleared while the resource lives.
+    pub(super) may_clear: bool,
     /// Whether discovery found that the account is not ACTIVE.
     pub(super) is_left_out: bool,
 }
@@ -155,6 +157,14 @@ impl Context {
         let known: BTreeSet<Owner> = self.resources().keys().cloned().collect();
         let gone = known.into_iter().filter(|owner| self.integrations.get(&reference_to(owner)).is_none());
         gone.for_each(|owner| self.forget(&owner));
+    }
+
+    /// Visits nothing of a resource for now, and clears nothing of it.
+    pub(super) fn stand_still(&self, resource: &Owner) {
+        if let Some(memory) = self.resources().get_mut(resource) {
+            memory.clearing.clear();
+        }
+        self.queue().forget(resource);
     }
 
     pub(super) fn forget(&self, resource: &Owner) {

@@ -58,7 +58,9 @@ impl Context {
         let requested_at = Asked::of(&object).requested_at;
         let access_generation = self.access_generation(&object.spec.access_ref.name);
         let (is_target, is_left_out) = (memory.targets.contains(&key.account), memory.is_left_out(&key.account));
-        Some(Snapshot { object, key: key.clone(), requested_at, access_generation, account, is_target, is_left_out })
+        let may_clear = memory.clearing.contains(&key.account);
+        let key = key.clone();
+        Some(Snapshot { object, key, requested_at, access_generation, account, is_target, may_clear, is_left_out })
     }
 
     /// Whether a write may start: the process holds the lease for long enough and is not ending, and the object, its access and whether
@@ -72,10 +74,12 @@ impl Context {
                 && then.deletion_timestamp.is_some() == now.deletion_timestamp.is_some()
                 && snapshot.access_generation == self.access_generation(&object.spec.access_ref.name)
         });
-        let still_target =
-            self.resources().get(&snapshot.key.resource).map(|memory| memory.targets.contains(&snapshot.key.account));
-        let unchanged =
-            unchanged == Some(true) && (still_target == Some(snapshot.is_target) || then.deletion_timestamp.is_some());
+        let account = &snapshot.key.account;
+        let stands = self.resources().get(&snapshot.key.resource).is_some_and(|memory| {
+            let is_target = memory.targets.contains(account);
+            is_target == snapshot.is_target && (is_target || memory.clearing.contains(account))
+        });
+        let unchanged = unchanged == Some(true) && (stands || then.deletion_timestamp.is_some());
         if unchanged && self.leadership.may_write() && !self.closing.load(Ordering::Acquire) {
             Ok(())
         } else {

@@ -31,6 +31,9 @@ pub(super) struct ResourceMemory {
     pub(super) accounts: BTreeMap<AccountId, AccountMemory>,
     /// The target accounts, those included that are left out.
     pub(super) targets: BTreeSet<AccountId>,
+    /// The accounts that are no longer targets and may be cleared by now: nothing else is taken away from a
+    /// resource that lives.
+    pub(super) clearing: BTreeSet<AccountId>,
     /// The discovery, if the spec has one.
     pub(super) discovery: Option<DiscoveryMemory>,
     /// Name of the access object.
@@ -99,6 +102,7 @@ impl ResourceMemory {
             since: now,
             accounts,
             targets: BTreeSet::new(),
+            clearing: BTreeSet::new(),
             discovery: None,
             access_name: String::new(),
             access_seen: None,

@@ -82,10 +82,10 @@ fn decide(
 ) -> (BTreeSet<AccountId>, View, Option<Duration>) {
     let listed = listed_accounts(context, resource, object);
     let targets = listed.as_ref().cloned().unwrap_or_default();
-    let left = mark_targets(context, resource, &targets);
+    let left = mark_targets(context, resource, object, &targets);
     context.hand_over(resource, &object.spec.role_name(), &left);
     let refuse = |reason, message: String| {
-        context.queue().forget(resource);
+        context.stand_still(resource);
         (targets.clone(), View::Refused(reason, message), None)
     };
     if let Err(error) = listed {
@@ -113,7 +113,7 @@ fn decide(
     match Granted::check(&object.spec, &resource.namespace, &labels, &access.spec) {
         Err(violations) => return refuse(Reason::NotAllowed, describe(&violations, name)),
         Ok(_) if object.spec.suspend => {
-            context.queue().forget(resource);
+            context.stand_still(resource);
             return (targets, View::Suspended, None);
         }
         Ok(_) => {}
@@ -153,7 +153,7 @@ fn access_missing(
     targets: BTreeSet<AccountId>,
     message: String,
 ) -> (BTreeSet<AccountId>, View, Option<Duration>) {
-    context.queue().forget(resource);
+    context.stand_still(resource);
     let now = context.clock.now();
     let since =
         context.resources().get_mut(resource).map_or(now, |memory| *memory.access_missing_since.get_or_insert(now));

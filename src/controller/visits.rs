@@ -26,9 +26,15 @@ const SPREAD_PER_ACCOUNT: Duration = Duration::from_millis(100);
 
 /// Accounts come to memory as targets, and leave it unless something of ours may be there. Gives those
 /// that were targets and are no more.
-pub(super) fn mark_targets(context: &Context, resource: &Owner, targets: &BTreeSet<AccountId>) -> BTreeSet<AccountId> {
+pub(super) fn mark_targets(
+    context: &Context,
+    resource: &Owner,
+    object: &PortAwsIntegration,
+    targets: &BTreeSet<AccountId>,
+) -> BTreeSet<AccountId> {
     let mut resources = context.resources();
     let Some(memory) = resources.get_mut(resource) else { return BTreeSet::new() };
+    memory.clearing.retain(|id| clears(object) && !targets.contains(id));
     let former = std::mem::replace(&mut memory.targets, targets.clone());
     memory.accounts.retain(|id, account| targets.contains(id) || (account.claimed && !account.gone));
     for id in targets {
@@ -138,6 +144,11 @@ pub(super) fn request_visits(
     context.wake.notify_one();
 }
 
+/// Whether accounts that are no longer targets are cleared at all.
+fn clears(object: &PortAwsIntegration) -> bool {
+    object.spec.account_removal_policy == AccountRemovalPolicy::Delete && object.spec.mode == Mode::Enforce
+}
+
 /// The accounts that are to be cleared, because they are no longer targets. Too many at once wait for
 /// somebody's word: a list that was cut by mistake must not take roles down.
 fn leaving(
@@ -146,7 +157,7 @@ fn leaving(
     object: &PortAwsIntegration,
     targets: &BTreeSet<AccountId>,
 ) -> BTreeSet<AccountId> {
-    if object.spec.account_removal_policy == AccountRemovalPolicy::Retain || object.spec.mode == Mode::Observe {
+    if !clears(object) {
         return BTreeSet::new();
     }
     let mut resources = context.resources();
@@ -156,8 +167,10 @@ fn leaving(
         memory.accounts.iter().filter(|(id, account)| gone(id, account)).map(|(id, _)| id.clone()).collect();
     let confirmed = object.annotations().get(CONFIRM_REMOVAL).map(String::as_str);
     if may_remove(targets.len() + leaving.len(), leaving.len(), confirmed) {
+        memory.clearing.clone_from(&leaving);
         return leaving;
     }
+    memory.clearing.clear();
     let word = format!(
         "{} accounts are no longer targets: to confirm, annotate {CONFIRM_REMOVAL}=\"{}\"",
         leaving.len(),
