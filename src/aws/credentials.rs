@@ -27,6 +27,9 @@ pub enum CredentialsError {
         /// Why not.
         error: AwsError,
     },
+    /// The access object does not say how AWS Organizations is asked.
+    #[error("organizations is not set")]
+    NoOrganizations,
     /// They are of another account.
     #[error("the credentials belong to account {caller}, not to {wanted}")]
     Account {
@@ -45,6 +48,7 @@ impl CredentialsError {
             Self::Unavailable(_) => Reason::CredentialsUnavailable,
             Self::Identity(error) | Self::Assume { error, .. } => error.reason,
             Self::Partition(_) => Reason::UnsupportedPartition,
+            Self::NoOrganizations => Reason::NotAllowed,
             Self::Account { .. } => Reason::AccountMismatch,
         }
     }
@@ -76,6 +80,7 @@ impl CredentialsError {
                 "the credentials are not of the commercial partition, the only one that Port hosts integrations for"
                     .to_owned()
             }
+            Self::NoOrganizations => "the PortAwsAccess does not allow discovery: set its organizations".to_owned(),
             Self::Account { caller, .. } => format!("the operator's AWS credentials belong to account {caller}"),
         }
     }

@@ -15,11 +15,10 @@ use super::{
     access_status::{AccountReach, Sight, Trouble},
     context::{Context, GuardedAccess, owner_of},
     memory::ResourceMemory,
-    store::{self, StoreError, carries, has_finalizer},
+    store::{self, StoreError, carries},
 };
 use crate::{
     api::{AccountState, IN_USE, PortAwsAccess, PortAwsIntegration},
-    plan::Granted,
     schedule::TokenBucket,
 };
 
@@ -121,7 +120,8 @@ impl Context {
     /// Whether this process sees all integrations of these namespaces, or of all.
     fn sees_all_of(&self, names: Option<&Vec<String>>) -> bool {
         let all_watched = |names: &Vec<String>| names.iter().all(|name| self.watched.contains(name));
-        !self.selective && (self.watched.is_empty() || names.is_some_and(all_watched))
+        !self.selective
+            && (self.watched.is_empty() || names.is_some_and(|names| !names.is_empty() && all_watched(names)))
     }
 
     /// Whether an integration needs the access object: something was made through it, or it may be made
@@ -131,15 +131,10 @@ impl Context {
             Ok(object) if object.spec.access_ref.name != name => false,
             Ok(object) => {
                 let live = object.metadata.deletion_timestamp.is_none();
-                has_finalizer(object) || (live && access.is_some_and(|access| self.is_granted(object, access)))
+                self.may_hold(object) || (live && access.is_some_and(|access| self.is_granted(object, access)))
             }
             Err(found) => carries(&found.metadata, crate::api::FINALIZER),
         })
-    }
-
-    fn is_granted(&self, object: &PortAwsIntegration, access: &PortAwsAccess) -> bool {
-        let namespace = object.namespace().unwrap_or_default();
-        Granted::check(&object.spec, &namespace, &self.namespace_labels(&namespace), &access.spec).is_ok()
     }
 
     /// What this process sees of an access object; nothing as long as it has not looked at all accounts
@@ -151,7 +146,7 @@ impl Context {
         let mut complete = true;
         for object in self.integrations.state() {
             let DeserializeGuard(Ok(object)) = object.as_ref() else { continue };
-            if object.spec.access_ref.name != name || !(has_finalizer(object) || self.is_granted(object, &access)) {
+            if object.spec.access_ref.name != name || !(self.may_hold(object) || self.is_granted(object, &access)) {
                 continue;
             }
             sight.integrations += 1;

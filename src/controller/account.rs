@@ -149,8 +149,7 @@ impl Context {
         if step.phase == Phase::Claim
             && let Some(predecessor) = &desired.claim.predecessor
         {
-            let left = WorkKey { resource: predecessor.clone(), account: account.clone() };
-            self.left_to_heirs().remove(&left);
+            self.handed_over(predecessor, account);
         }
         let object = match step.phase {
             Phase::Provider => &desired.target.provider_arn,

@@ -58,14 +58,14 @@ pub(super) struct Context {
     pub(super) watched: BTreeSet<String>,
     /// When the resources that are gone were asked to go; it only serves the count of deletions.
     pub(super) deleted: Mutex<BTreeMap<Owner, Timestamp>>,
-    /// The resources that left a role to another one, by resource and account.
-    pub(super) left_to_heirs: Mutex<BTreeMap<WorkKey, Owner>>,
     /// Deletions within a minute that need no confirmation; 0 means any number.
     pub(super) deletions_at_once: usize,
     /// Whether this process may act.
     pub(super) leadership: Leadership,
     /// Lets a few discoveries run at once.
     pub(super) discoveries: Semaphore,
+    /// Lets one discovery run at once in one organization, by the account that is asked.
+    pub(super) organization_turns: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
     /// Set once the process is to end: no write starts any more.
     pub(super) closing: std::sync::atomic::AtomicBool,
 }
@@ -213,9 +213,11 @@ impl Context {
         let memory = resources.get(&owner_of(object));
         let discovery = memory.and_then(|memory| memory.discovery.as_ref());
         let known = discovery.is_some_and(|it| it.is_resolved(object.spec.discovery.as_ref()));
+        // After a restart the members are known before they are targets.
+        let is_member = discovery.is_some_and(|it| it.has(account));
         let listed = object.spec.accounts.iter().any(|id| id == account.as_str());
         let has = memory.is_some_and(|memory| memory.targets.contains(account));
-        has || listed || (object.spec.discovery.is_some() && !known)
+        has || listed || is_member || (object.spec.discovery.is_some() && !known)
     }
 
     /// Generation of an access object, if there is one that can be read.

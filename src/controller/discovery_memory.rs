@@ -47,8 +47,8 @@ pub(super) struct DiscoveryMemory {
     tried: Option<Question>,
     failures: u32,
     due: Duration,
-    /// While a try is under way: when it is over at the latest.
-    busy_until: Option<Duration>,
+    /// Whether a try is under way.
+    busy: bool,
 }
 
 impl DiscoveryMemory {
@@ -93,26 +93,34 @@ impl DiscoveryMemory {
         self.members.active().iter().chain(self.members.left_out().keys()).cloned().collect()
     }
 
-    /// Starts a try, if it is time to and none is under way; else gives the wait until it may be.
-    pub(super) fn start(&mut self, question: &Question, now: Duration, timeout: Duration) -> Result<(), Duration> {
-        if let Some(until) = self.busy_until.filter(|until| now < *until) {
-            return Err(until.saturating_sub(now));
+    /// Whether discovery stands for an account.
+    pub(super) fn has(&self, account: &AccountId) -> bool {
+        self.members.active().contains(account) || self.members.left_out().contains_key(account)
+    }
+
+    /// Starts a try, if it is time to and none is under way.
+    ///
+    /// # Errors
+    /// The wait until it may be; none if that is when the one under way has ended.
+    pub(super) fn start(&mut self, question: &Question, now: Duration) -> Result<(), Option<Duration>> {
+        if self.busy {
+            return Err(None);
         }
         let new = self.tried.as_ref() != Some(question);
         if !new && now < self.due {
-            return Err(self.due.saturating_sub(now));
+            return Err(Some(self.due.saturating_sub(now)));
         }
         if new {
             self.failures = 0;
         }
         self.tried = Some(question.clone());
-        self.busy_until = Some(now + timeout);
+        self.busy = true;
         Ok(())
     }
 
     /// The try under way is of no use: what is asked has changed.
     pub(super) fn drop_try(&mut self) {
-        self.busy_until = None;
+        self.busy = false;
     }
 
     /// Takes what a try brought.
@@ -123,7 +131,7 @@ impl DiscoveryMemory {
         interval: Duration,
         now: Duration,
     ) {
-        self.busy_until = None;
+        self.busy = false;
         let asked_for = question.requested_at.is_some() && self.requested_at() != question.requested_at.as_ref();
         let apart = if asked_for { Duration::ZERO } else { interval.mul_f64(APART) };
         let believed = answer.and_then(|listing| {

@@ -32,6 +32,18 @@ impl Failure {
             unreached: false,
         }
     }
+
+    /// A role waits for the resource that it is left to.
+    pub(super) fn handing_over(message: String) -> Self {
+        Self {
+            state: AccountState::Pending,
+            reason: Reason::RoleReleased,
+            message,
+            disposition: Disposition::Transient,
+            decided: false,
+            unreached: false,
+        }
+    }
 }
 
 impl From<&Problem> for Failure {

@@ -16,13 +16,16 @@ use super::{
     gate::Superseded,
     memory::Asked,
     reach::{Errand, unreachable},
-    remains::{Discovered, accounts_to_clear, discover_what_to_clear, is_unknown},
+    remains::{Discovered, Remains, discover, remains},
     report::Report,
     status::View,
-    store::has_finalizer,
+    succession::{GRACE, Heir},
 };
 use crate::{
-    api::{AccountState, CONFIRM_REMOVAL, DeletionPolicy, Mode, PortAwsIntegration, ProviderDeletionPolicy, Reason},
+    api::{
+        AccountRemovalPolicy, AccountState, CONFIRM_REMOVAL, DeletionPolicy, Mode, PortAwsIntegration,
+        ProviderDeletionPolicy, Reason,
+    },
     aws::AccountApi,
     clock::jitter,
     domain::{AccountId, Owner},
@@ -32,9 +35,6 @@ use crate::{
     },
     schedule::{Disposition, Priority, WorkKey},
 };
-
-/// How long a deletion waits for others to come in, before it is taken for a single one.
-const GRACE: Duration = Duration::from_secs(1);
 
 /// Where the deletion of a resource stands.
 pub(super) enum Decision {
@@ -46,17 +46,16 @@ pub(super) enum Decision {
 
 /// Decides what to do next about a resource that is being deleted, and asks for the visits.
 pub(super) async fn decide(context: &Arc<Context>, resource: &Owner, object: &PortAwsIntegration) -> Decision {
-    let targets = accounts_to_clear(context, resource, object);
+    let Remains { accounts: targets, unknown } = remains(context, resource, object);
     let mut open = open_accounts(context, resource, &targets);
     let abandon = Asked::of(object).abandon;
     let mut blocked = blocked_in_cluster(context, object);
     let mut again = None;
-    let unknown = is_unknown(context, resource, object);
     if unknown && abandon {
         let note = "the deletion was abandoned: the accounts are not known, and roles and tags may stay behind in them";
         context.events.done(object, Reason::Abandoned, note).await;
     } else if unknown && blocked.is_none() {
-        match discover_what_to_clear(context, resource, object) {
+        match discover(context, resource, object) {
             Discovered::Soon(wait) => return Decision::Wait(targets, View::Deleting(None), wait),
             Discovered::Blocked(reason, message, wait) => (blocked, again) = (Some((reason, message)), wait),
         }
@@ -170,7 +169,7 @@ impl Context {
             .integrations
             .state()
             .iter()
-            .filter_map(|other| other.0.as_ref().ok().filter(|other| has_finalizer(other)))
+            .filter_map(|other| other.0.as_ref().ok().filter(|other| self.may_hold(other)))
             .filter_map(|other| Some((owner_of(other), time(other)?)))
             .chain(self.deleted().iter().map(|(owner, at)| (owner.clone(), *at)))
             .filter(|(owner, _)| *owner != owner_of(object))
@@ -249,7 +248,9 @@ impl Context {
             Err(error) => return Ok(Some(self.aws_failure(&snapshot.key, &snapshot.key.account, &error).await)),
         };
         let deleting = object.metadata.deletion_timestamp.is_some();
-        let retained = deleting && snapshot.account.state == AccountState::Removed;
+        let retained = deleting
+            && snapshot.account.state == AccountState::Removed
+            && object.spec.account_removal_policy == AccountRemovalPolicy::Retain;
         let lets_go = retained || abandon || object.spec.mode == Mode::Observe;
         let policy = match (lets_go, deleting) {
             (true, _) => DeletionPolicy::Retain,
@@ -258,8 +259,8 @@ impl Context {
         };
         let known = snapshot.account.role_id.as_deref();
         let claim = self.claim(&key.resource, &access);
-        if !abandon && self.leaves_to_heir(snapshot, role.as_ref(), &claim, &target).await {
-            return Ok(None);
+        if !abandon && let Some(waits) = self.waits_for_heir(snapshot, role.as_ref(), &claim, &target).await {
+            return Ok(Some(waits));
         }
         let plan = plan_removal(role.as_ref(), &claim, known, policy);
         if let Some(problem) = plan.blocked {
@@ -280,28 +281,30 @@ impl Context {
         Ok(None)
     }
 
-    /// Leaves a role of ours as it is if another resource of the namespace wants it; it claims the role
-    /// itself.
-    async fn leaves_to_heir(
+    /// Leaves a role of ours as it is if another resource of the namespace wants it, until that one has put
+    /// its name on it. Gives what is waited for.
+    async fn waits_for_heir(
         &self,
         snapshot: &Snapshot,
         role: Option<&ObservedRole>,
         claim: &Claim,
         target: &Target,
-    ) -> bool {
+    ) -> Option<Failure> {
         let (object, key) = (&snapshot.object, &snapshot.key);
-        let Some(role) = role else { return false };
+        let role = role?;
         if !matches!(ownership(role, claim, snapshot.account.role_id.as_deref()), Ownership::Ours(_)) {
-            return false;
+            return None;
         }
-        let Some(heir) = self.heir(key, target.role_name.as_str()) else { return false };
-        let note = format!(
-            "account {}: role {} is left to PortAwsIntegration {heir} ({})",
-            key.account, target.role_name, target.role_arn
-        );
-        self.events.done(object, Reason::RoleReleased, &note).await;
-        self.left_to_heirs().insert(key.clone(), heir);
-        true
+        let (waits, heir) = match self.heir(key, target.role_name.as_str()) {
+            Heir::Nobody => return None,
+            Heir::Perhaps(heir) => ("stays until it is known whether that may have it", heir),
+            Heir::Is(heir) => ("is left to it", heir),
+        };
+        let message = format!("role {} is wanted by PortAwsIntegration {heir} and {waits}", target.role_name);
+        let note = format!("account {}: {message} ({})", key.account, target.role_arn);
+        self.events.state(object, Reason::RoleReleased, &note).await;
+        self.hand_over(&key.resource, target.role_name.as_str(), &BTreeSet::from([key.account.clone()]));
+        Some(Failure::handing_over(message))
     }
 
     /// Says that a provider stays which should have gone, unless there is none.
@@ -358,6 +361,13 @@ impl Context {
         action: &Action,
     ) -> Result<Option<Failure>, Superseded> {
         self.gate(snapshot)?;
+        // Somebody may have come to want the role since it was read.
+        if matches!(action, Action::DeleteRole | Action::DetachPolicy(_))
+            && !Asked::of(&snapshot.object).abandon
+            && self.heir(&snapshot.key, target.role_name.as_str()) != Heir::Nobody
+        {
+            return Err(Superseded);
+        }
         match api.execute(target, action).await {
             Ok(_) => {
                 tracing::info!(key = %snapshot.key, operation = action.operation(), "{}", action.done());

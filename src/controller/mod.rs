@@ -11,6 +11,7 @@ mod events;
 mod failure;
 mod finalize;
 mod gate;
+mod grants;
 mod invalid;
 mod lease;
 mod measure;
@@ -250,11 +251,11 @@ fn new_context(
         access_paces: Mutex::default(),
         watched: options.namespaces.iter().cloned().collect(),
         selective: options.selector.is_some(),
-        left_to_heirs: Mutex::default(),
         deleted: Mutex::new(BTreeMap::new()),
         deletions_at_once: options.deletions_at_once,
         leadership,
         discoveries: Semaphore::new(discovery::AT_ONCE),
+        organization_turns: Mutex::default(),
         closing: AtomicBool::new(false),
     }
 }

@@ -52,7 +52,7 @@ impl Context {
         access: &PortAwsAccess,
         resource: &Owner,
     ) -> Result<OrganizationsApi, CredentialsError> {
-        let organizations = access.spec.organizations.clone().unwrap_or_default();
+        let organizations = access.spec.organizations.clone().ok_or(CredentialsError::NoOrganizations)?;
         let Some(role_arn) = organizations.role_arn else { return self.aws.organizations(None).await };
         Partition::of_arn(&role_arn)?;
         let fields: Vec<&str> = role_arn.splitn(6, ':').collect();

@@ -1,11 +1,10 @@
 //! An account that moves from one resource to another of the same namespace: the role stays as it is and
 //! changes hands. Across namespaces it does not: what one tenant left behind is not another's to take.
+//!
+//! Who gives a role up keeps its claim until the heir's name is on the role. So each step is found again
+//! from the cluster and the role's tags alone, and a heir that never comes leaves the role to its owner.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::{MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeSet, time::Duration};
 
 use kube::core::DeserializeGuard;
 
@@ -13,72 +12,117 @@ use super::context::{Access, Context, owner_of, reference_to};
 use crate::{
     api::{Mode, PortAwsIntegration},
     domain::{AccountId, Owner, tags},
-    plan::{Granted, ObservedRole},
+    plan::ObservedRole,
     schedule::{Priority, WorkKey},
 };
 
+/// How long a removal waits for what comes with it: other deletions, and the resource that is to have the
+/// role next.
+pub(super) const GRACE: Duration = Duration::from_secs(1);
+
+/// Who gets a role that its owner gives up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Heir {
+    /// Nobody wants it.
+    Nobody,
+    /// This resource may, but its accounts or its access object are not known yet.
+    Perhaps(Owner),
+    /// This resource wants it and may have it.
+    Is(Owner),
+}
+
 impl Context {
-    /// The resource that a role is tagged with, if it has given the role up: the account is no target of
-    /// it, or it is gone and left the role to this one. That it is not there says nothing alone: it may
-    /// come back, as after a restore.
+    /// The resource that a role is tagged with, if it has given the role up to this one: the account is no
+    /// target of it, or it is being deleted and this is its heir. One that is not there may come back, as
+    /// after a restore.
     pub(super) fn predecessor(&self, role: &ObservedRole, key: &WorkKey) -> Option<Owner> {
         let (namespace, name) = role.tags.get(tags::OWNER)?.split_once('.')?;
         let owner = Owner { namespace: namespace.to_owned(), name: name.to_owned() };
         if owner.namespace != key.resource.namespace || owner == key.resource {
             return None;
         }
-        let left = WorkKey { resource: owner.clone(), account: key.account.clone() };
-        if self.left_to_heirs().get(&left) == Some(&key.resource) {
-            return Some(owner);
-        }
         let object = self.integrations.get(&reference_to(&owner))?;
         let DeserializeGuard(Ok(object)) = object.as_ref() else { return None };
-        let has_it = object.spec.role_name() == role.name && self.may_target(object, &key.account);
-        (object.metadata.deletion_timestamp.is_none() && !has_it).then_some(owner)
-    }
-
-    /// Who left which role to whom. It is lost with the process: then somebody has to change the tag.
-    pub(super) fn left_to_heirs(&self) -> MutexGuard<'_, BTreeMap<WorkKey, Owner>> {
-        self.left_to_heirs.lock().unwrap_or_else(PoisonError::into_inner)
+        let left = WorkKey { resource: owner.clone(), account: key.account.clone() };
+        let given_up = if object.metadata.deletion_timestamp.is_some() {
+            self.heir(&left, &role.name) == Heir::Is(key.resource.clone())
+        } else {
+            object.spec.role_name() != role.name || !self.may_target(object, &key.account)
+        };
+        given_up.then_some(owner)
     }
 
     /// Another resource of the namespace that wants the very role that this one gives up, and may have it.
-    pub(super) fn heir(&self, key: &WorkKey, role_name: &str) -> Option<Owner> {
+    /// Of several the oldest gets it.
+    pub(super) fn heir(&self, key: &WorkKey, role_name: &str) -> Heir {
         let objects = self.integrations.state();
-        let mut live = objects.iter().filter_map(|object| object.0.as_ref().ok());
-        let heir = live.find(|object| {
-            let owner = owner_of(object);
-            owner.namespace == key.resource.namespace
-                && owner != key.resource
-                && object.metadata.deletion_timestamp.is_none()
-                && object.spec.role_name() == role_name
-                && object.spec.mode == Mode::Enforce
-                && !object.spec.suspend
-                && self.targets(&owner, &key.account)
-                && self.is_allowed(object, &owner, &key.account)
+        let live = objects.iter().filter_map(|object| object.0.as_ref().ok());
+        let mut candidates: Vec<&PortAwsIntegration> = live
+            .filter(|object| {
+                let owner = owner_of(object);
+                owner.namespace == key.resource.namespace
+                    && owner != key.resource
+                    && object.metadata.deletion_timestamp.is_none()
+                    && object.spec.role_name() == role_name
+                    && object.spec.mode == Mode::Enforce
+                    && !object.spec.suspend
+            })
+            .collect();
+        candidates.sort_by_key(|object| {
+            let created = object.metadata.creation_timestamp.as_ref().map(|time| time.0);
+            (created, owner_of(object))
         });
-        heir.map(owner_of)
+        let mut perhaps = Heir::Nobody;
+        for candidate in candidates {
+            match self.wants(candidate, &key.account) {
+                Some(true) => return Heir::Is(owner_of(candidate)),
+                None if perhaps == Heir::Nobody => perhaps = Heir::Perhaps(owner_of(candidate)),
+                _ => {}
+            }
+        }
+        perhaps
     }
 
     /// Accounts have left a resource: whoever waits for their roles is served now.
     pub(super) fn hand_over(&self, resource: &Owner, role_name: &str, accounts: &BTreeSet<AccountId>) {
         for account in accounts {
             let key = WorkKey { resource: resource.clone(), account: account.clone() };
-            if let Some(heir) = self.heir(&key, role_name) {
+            if let Heir::Is(heir) = self.heir(&key, role_name) {
                 self.request(WorkKey { resource: heir, ..key }, Priority::NotReady, Duration::ZERO);
             }
         }
     }
 
-    fn targets(&self, owner: &Owner, account: &AccountId) -> bool {
-        let resources = self.resources();
-        resources.get(owner).is_some_and(|memory| memory.targets.contains(account) && !memory.is_left_out(account))
+    /// The heir has a role now: whoever gave it up is done with it.
+    pub(super) fn handed_over(&self, predecessor: &Owner, account: &AccountId) {
+        let key = WorkKey { resource: predecessor.clone(), account: account.clone() };
+        let clears = self.with_object(predecessor, |object| object.metadata.deletion_timestamp.is_some()) == Some(true)
+            || self.resources().get(predecessor).is_some_and(|memory| memory.clearing.contains(account));
+        if clears {
+            self.request(key, Priority::Deletion, Duration::ZERO);
+        }
     }
 
-    fn is_allowed(&self, object: &PortAwsIntegration, owner: &Owner, account: &AccountId) -> bool {
-        let Access::Found(access) = self.access(&object.spec.access_ref.name) else { return false };
-        let labels = self.namespace_labels(&owner.namespace);
-        let granted = Granted::check(&object.spec, &owner.namespace, &labels, &access.spec).is_ok();
-        granted && access.spec.allows_account(account.as_str())
+    /// Whether a live resource has an account as a target that it visits. None as long as that cannot be
+    /// told: its access object may come in the same apply, and its accounts may still have to be discovered.
+    fn wants(&self, object: &PortAwsIntegration, account: &AccountId) -> Option<bool> {
+        let listed = object.spec.accounts.iter().any(|id| id == account.as_str());
+        if object.spec.discovery.is_none() && !listed {
+            return Some(false);
+        }
+        match self.access(&object.spec.access_ref.name) {
+            Access::Missing => return None,
+            Access::Leaving(_) | Access::Unreadable(_) => return Some(false),
+            Access::Found(access) => {
+                if !self.is_granted(object, &access) || !access.spec.allows_account(account.as_str()) {
+                    return Some(false);
+                }
+            }
+        }
+        let Some(discovery) = object.spec.discovery.as_ref() else { return Some(listed) };
+        let resources = self.resources();
+        let known = resources.get(&owner_of(object)).and_then(|memory| memory.discovery.as_ref())?;
+        let has = known.members.active().contains(account);
+        if has || known.is_resolved(Some(discovery)) { Some(has) } else { None }
     }
 }

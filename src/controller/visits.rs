@@ -12,6 +12,7 @@ use super::{
     context::Context,
     discovery_memory::left_out_message,
     memory::{Asked, ResourceMemory},
+    succession::GRACE,
 };
 use crate::{
     api::{AccountRemovalPolicy, AccountState, CONFIRM_REMOVAL, Mode, PortAwsAccess, PortAwsIntegration, Reason},
@@ -129,7 +130,7 @@ pub(super) fn request_visits(
         }
     }
     let leaving = leaving(context, resource, object, targets);
-    wanted.extend(leaving.into_iter().map(|id| (id, (Priority::Deletion, Duration::ZERO))));
+    wanted.extend(leaving.into_iter().map(|id| (id, (Priority::Deletion, GRACE))));
     let mut queue = context.queue();
     queue.keep_only(resource, |id| wanted.contains_key(id));
     for (account, (priority, delay)) in wanted {

@@ -39,7 +39,7 @@ pub struct Found {
     pub active: BTreeSet<AccountId>,
     /// Those that are wanted and not ACTIVE, with AWS's word for it.
     pub left_out: BTreeMap<AccountId, String>,
-    /// Whether none but the management account was found.
+    /// Whether none but the management account was found, and nobody named it.
     pub empty: bool,
 }
 
@@ -56,7 +56,7 @@ pub fn select(discovery: &Discovery, listing: &Listing) -> Found {
     for (id, state) in listing.accounts.iter().filter(|(id, _)| wanted(id)) {
         match state {
             MemberState::Active => {
-                found.empty = false;
+                found.empty &= *id == listing.management && discovery.scope != DiscoveryScope::Intersection;
                 found.active.insert(id.clone());
             }
             MemberState::Other(word) => {
@@ -193,6 +193,12 @@ mod tests {
         }
         assert!(select(&discovery(Intersection, &[7]), &listing()).empty);
         assert!(select(&discovery(Intersection, &[4]), &listing()).empty, "a suspended one does not count");
+        let mut alone = listing();
+        alone.accounts.clear();
+        alone.accounts.insert(alone.management.clone(), MemberState::Active);
+        assert!(select(&discovery(All, &[]), &alone).empty, "the management account is everywhere");
+        let named = Discovery { account_ids: vec![alone.management.to_string()], ..discovery(Intersection, &[]) };
+        assert!(!select(&named, &alone).empty);
     }
 
     #[test]
