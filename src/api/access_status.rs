@@ -13,8 +13,8 @@ pub struct PortAwsAccessStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// Ready and Stalled as kstatus defines them. Ready is True if AWS takes the operator's credentials, every
-    /// account that was tried was reached, and every discovery was answered.
+    /// Ready, Reconciling and Stalled as kstatus defines them. Ready is True if AWS takes the operator's
+    /// credentials, every account was reached by this generation, and every discovery was answered.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

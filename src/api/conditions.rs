@@ -28,6 +28,12 @@ pub enum ConditionType {
     InUse,
 }
 
+impl std::fmt::Display for ConditionType {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Debug::fmt(self, f)
+    }
+}
+
 /// Value of a condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConditionStatus {
@@ -59,7 +65,7 @@ impl<'a> Conditions<'a> {
 
     /// Sets a condition. Messages are cut to 1,024 bytes.
     pub fn set(&mut self, kind: ConditionType, status: ConditionStatus, reason: Reason, message: &str) {
-        let (type_, status) = (format!("{kind:?}"), format!("{status:?}"));
+        let (type_, status) = (kind.to_string(), format!("{status:?}"));
         let same = self.former.iter().find(|former| former.type_ == type_ && former.status == status);
         self.list.retain(|condition| condition.type_ != type_);
         self.list.push(Condition {

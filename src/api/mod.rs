@@ -38,5 +38,8 @@ pub const IN_USE: &str = "integrations.port.io/in-use";
 pub const REQUESTED_AT: &str = "integrations.port.io/requestedAt";
 /// The value `true` releases a blocked deletion; an Event says what stays behind in AWS.
 pub const ABANDON: &str = "integrations.port.io/abandon";
-/// The number of deletions at once that somebody confirms.
+/// How many accounts may be cleared that are no longer targets; a value counts for one removal and is echoed
+/// in `status.lastHandledRemovalWord`.
 pub const CONFIRM_REMOVAL: &str = "integrations.port.io/confirm-removal";
+/// On a resource that is being deleted: how many deletions at once somebody confirms.
+pub const CONFIRM_DELETION: &str = "integrations.port.io/confirm-deletion";

@@ -51,6 +51,11 @@ pub struct PortAwsIntegrationStatus {
     /// The value of the annotation integrations.port.io/requestedAt that was last answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_reconcile_at: Option<String>,
+
+    /// The value of the annotation integrations.port.io/confirm-removal that is used up: it confirms no
+    /// further removal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_handled_removal_word: Option<String>,
 }
 
 /// Whom the role trusts.

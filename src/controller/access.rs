@@ -13,6 +13,8 @@ use kube::{
 use super::{
     PASS_TIMEOUT,
     access_status::{AccountReach, Sight, Trouble},
+    access_version::AccessVersion,
+    account_memory::AccountMemory,
     context::{Context, GuardedAccess, owner_of},
     memory::ResourceMemory,
     store::{self, StoreError, carries},
@@ -143,42 +145,76 @@ impl Context {
         let access = self.access(name).for_removal()?;
         let mut sight = Sight::new(caller);
         let resources = self.resources();
+        let version = AccessVersion::of(&access);
+        let settled = access.status.as_ref().is_some_and(|former| Sight::is_settled(&access, former));
         let mut complete = true;
         for object in self.integrations.state() {
             let DeserializeGuard(Ok(object)) = object.as_ref() else { continue };
-            if object.spec.access_ref.name != name || !(self.may_hold(object) || self.is_granted(object, &access)) {
+            if object.spec.access_ref.name != name {
+                continue;
+            }
+            let granted = self.is_granted(object, &access);
+            if !granted && !self.may_hold(object) {
                 continue;
             }
             sight.integrations += 1;
+            let visits = granted && !object.spec.suspend && object.metadata.deletion_timestamp.is_none();
+            let seen = Seen { object, visits, version: &version, settled };
             match resources.get(&owner_of(object)) {
-                Some(memory) => complete &= note(memory, object, &mut sight),
+                Some(memory) => complete &= seen.note(memory, &mut sight),
                 None => complete = false,
             }
         }
         drop(resources);
-        (complete || self.clock.now() > PASS_TIMEOUT || access.status.is_none()).then_some(sight)
+        (complete || !settled || self.clock.now() > PASS_TIMEOUT).then_some(sight)
     }
 }
 
-/// Adds what is known of the accounts of one integration; gives whether all were looked at.
-fn note(memory: &ResourceMemory, object: &PortAwsIntegration, sight: &mut Sight) -> bool {
-    let discovery = memory.discovery.as_ref();
-    if let Some((failure, _)) = discovery.and_then(|discovery| discovery.failure.as_ref()).filter(|(it, _)| !it.decided)
-    {
-        sight.discovery.get_or_insert(Trouble::from(failure));
+/// One of the integrations that use an access object.
+struct Seen<'a> {
+    object: &'a PortAwsIntegration,
+    /// Whether its accounts are visited.
+    visits: bool,
+    /// The access object as it is now.
+    version: &'a AccessVersion,
+    /// Whether a former process had tried all by this version.
+    settled: bool,
+}
+
+impl Seen<'_> {
+    /// Adds what is known of the accounts; gives whether all were looked at.
+    fn note(&self, memory: &ResourceMemory, sight: &mut Sight) -> bool {
+        let spec = &self.object.spec;
+        let mut complete = !self.visits || spec.discovery.is_none();
+        if let Some(discovery) = memory.discovery.as_ref() {
+            let resolved = discovery.is_resolved(spec.discovery.as_ref());
+            complete |= resolved || discovery.failure.is_some();
+            let tried = discovery.was_tried_by(self.version) || (self.settled && resolved);
+            match discovery.failure.as_ref().filter(|(failure, _)| !failure.decided) {
+                Some((failure, _)) if tried => _ = sight.discovery.get_or_insert(Trouble::from(failure)),
+                _ => sight.discovers |= self.visits && !tried,
+            }
+        }
+        for (id, account) in memory.accounts.iter().filter(|(id, it)| memory.targets.contains(*id) && !it.skipped) {
+            let reach = self.reach(account);
+            complete &= reach != AccountReach::Due;
+            sight.note(id, reach);
+        }
+        complete
     }
-    let mut complete = object.spec.suspend
-        || object.spec.discovery.is_none()
-        || discovery.is_some_and(|it| it.is_resolved(object.spec.discovery.as_ref()) || it.failure.is_some());
-    for (id, account) in memory.accounts.iter().filter(|(id, it)| memory.targets.contains(*id) && !it.skipped) {
-        let reach = match (account.visited, account.failing) {
+
+    fn reach(&self, account: &AccountMemory) -> AccountReach {
+        if matches!(account.state, AccountState::NotAllowed | AccountState::AccountSuspended) {
+            return AccountReach::Idle;
+        }
+        let tried = account.visited && account.visited_by.as_ref() == Some(self.version);
+        let found_ready = !account.visited && self.settled && account.state == AccountState::Ready;
+        match (tried, account.failing) {
             (true, Some(_)) if account.unreached => AccountReach::Unreached(Trouble::of(account)),
-            (true, _) if account.state != AccountState::NotAllowed => AccountReach::Reached,
-            (false, _) if account.state == AccountState::Ready => AccountReach::Reached,
-            _ => AccountReach::Unknown,
-        };
-        complete &= !matches!(reach, AccountReach::Unknown) || object.spec.suspend;
-        sight.note(id, reach);
+            (true, _) => AccountReach::Reached,
+            (false, _) if found_ready => AccountReach::Reached,
+            (false, _) if self.visits => AccountReach::Due,
+            (false, _) => AccountReach::Idle,
+        }
     }
-    complete
 }

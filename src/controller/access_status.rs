@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Condition, jiff::Timestamp};
 
 use super::{account_memory::AccountMemory, failure::Failure};
 use crate::{
@@ -45,12 +45,25 @@ impl From<&Failure> for Trouble {
 /// Whether an account was reached when it was last tried.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum AccountReach {
-    /// It was not tried yet.
-    Unknown,
+    /// It is not visited, as things stand.
+    Idle,
+    /// It is to be visited, by the access as it is now.
+    Due,
     /// It was.
     Reached,
     /// It was not.
     Unreached(Trouble),
+}
+
+impl AccountReach {
+    fn rank(&self) -> u8 {
+        match self {
+            Self::Idle => 0,
+            Self::Due => 1,
+            Self::Reached => 2,
+            Self::Unreached(_) => 3,
+        }
+    }
 }
 
 /// What is seen of an access object.
@@ -60,19 +73,30 @@ pub(super) struct Sight {
     accounts: BTreeMap<AccountId, AccountReach>,
     pub(super) integrations: usize,
     pub(super) discovery: Option<Trouble>,
+    /// Whether AWS Organizations is still to be asked by the access as it is now.
+    pub(super) discovers: bool,
 }
 
 impl Sight {
     pub(super) fn new(caller: Result<String, Trouble>) -> Self {
-        Self { caller, accounts: BTreeMap::new(), integrations: 0, discovery: None }
+        Self { caller, accounts: BTreeMap::new(), integrations: 0, discovery: None, discovers: false }
     }
 
     /// Of several integrations in one account, the one that did not get there counts.
     pub(super) fn note(&mut self, account: &AccountId, reach: AccountReach) {
-        let known = self.accounts.entry(account.clone()).or_insert(AccountReach::Unknown);
-        if !matches!(known, AccountReach::Unreached(_)) && reach != AccountReach::Unknown {
+        let known = self.accounts.entry(account.clone()).or_insert(AccountReach::Idle);
+        if reach.rank() > known.rank() {
             *known = reach;
         }
+    }
+
+    /// Whether a former process's status tells of each account and discovery that was due then.
+    pub(super) fn is_settled(access: &PortAwsAccess, former: &PortAwsAccessStatus) -> bool {
+        let reconciling = ConditionType::Reconciling.to_string();
+        let due = |condition: &Condition| {
+            condition.type_ == reconciling && condition.reason == Reason::Provisioning.to_string()
+        };
+        former.observed_generation == access.metadata.generation && !former.conditions.iter().any(due)
     }
 
     /// The status.
@@ -105,6 +129,10 @@ impl Sight {
             conditions.set(ConditionType::Ready, ConditionStatus::False, trouble.reason, &message);
             let kind = if trouble.stalls { ConditionType::Stalled } else { ConditionType::Reconciling };
             conditions.set(kind, ConditionStatus::True, trouble.reason, &message);
+        } else if self.discovers || self.accounts.values().any(|reach| *reach == AccountReach::Due) {
+            // What an older spec got hold of says nothing of this one.
+            conditions.set(ConditionType::Ready, ConditionStatus::Unknown, Reason::Provisioning, &progress);
+            conditions.set(ConditionType::Reconciling, ConditionStatus::True, Reason::Provisioning, &progress);
         } else {
             conditions.set(ConditionType::Ready, ConditionStatus::True, Reason::Ready, &progress);
         }

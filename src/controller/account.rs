@@ -186,6 +186,7 @@ impl Context {
         let delay = self.with_account(snapshot, |account| {
             account.generation = object.metadata.generation;
             account.answered.clone_from(&snapshot.requested_at);
+            account.visited_by.clone_from(&snapshot.access_version);
             report.remember(account, interval, jitter(), now)
         });
         let Some(delay) = delay else { return };

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::access_version::AccessVersion;
 use crate::{
     api::{AccountState, AccountStatus, PortAwsIntegrationStatus, Reason, Use},
     plan::Settling,
@@ -56,6 +57,8 @@ pub(super) struct AccountMemory {
     pub(super) skipped: bool,
     /// Whether the last visit did not get into the account.
     pub(super) unreached: bool,
+    /// The access object by which it was last visited.
+    pub(super) visited_by: Option<AccessVersion>,
 }
 
 impl AccountMemory {
@@ -81,6 +84,7 @@ impl AccountMemory {
             gone: false,
             skipped: false,
             unreached: false,
+            visited_by: None,
         }
     }
 

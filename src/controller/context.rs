@@ -13,7 +13,10 @@ use kube::{
 };
 use tokio::sync::{Notify, Semaphore, watch};
 
-use super::{account_memory::AccountMemory, events::Events, lease::Leadership, memory::ResourceMemory};
+use super::{
+    access_version::AccessVersion, account_memory::AccountMemory, events::Events, lease::Leadership,
+    memory::ResourceMemory,
+};
 use crate::{
     api::{PortAwsAccess, PortAwsIntegration},
     aws::Aws,
@@ -96,8 +99,8 @@ pub(super) struct Snapshot {
     pub(super) object: Arc<PortAwsIntegration>,
     pub(super) key: WorkKey,
     pub(super) requested_at: Option<String>,
-    /// Generation of the access object, if there is one.
-    pub(super) access_generation: Option<i64>,
+    /// The access object, if there is one.
+    pub(super) access_version: Option<AccessVersion>,
     pub(super) account: AccountMemory,
     /// Whether the account is a target, or else one that is to be cleared.
     pub(super) is_target: bool,
@@ -220,11 +223,11 @@ impl Context {
         has || listed || is_member || (object.spec.discovery.is_some() && !known)
     }
 
-    /// Generation of an access object, if there is one that can be read.
-    pub(super) fn access_generation(&self, name: &str) -> Option<i64> {
+    /// Which access object there is, if it can be read.
+    pub(super) fn access_version(&self, name: &str) -> Option<AccessVersion> {
         let stored = self.accesses.get(&ObjectRef::new(name))?;
         let access = stored.0.as_ref().ok().filter(|access| access.metadata.deletion_timestamp.is_none())?;
-        access.metadata.generation
+        Some(AccessVersion::of(access))
     }
 
     /// Runs `f` on the memory of one account, if the resource is still the same object.

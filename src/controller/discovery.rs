@@ -8,7 +8,10 @@ use std::{
 
 use kube::ResourceExt;
 
-use super::{context::Context, discovery_memory::Question, failure::Failure, gate::for_one_account};
+use super::{
+    access_version::AccessVersion, context::Context, discovery_memory::Question, failure::Failure,
+    gate::for_one_account,
+};
 use crate::{
     api::{AccountState, Discovery, PortAwsAccess, PortAwsIntegration, Reason},
     domain::Owner,
@@ -97,9 +100,9 @@ impl Context {
         answer: Result<Listing, Failure>,
     ) {
         let now = self.clock.now();
-        let same_access = self.access(&access.name_any()).for_removal().is_some_and(|now| {
-            (&now.metadata.uid, now.metadata.generation) == (&access.metadata.uid, access.metadata.generation)
-        });
+        let by = AccessVersion::of(access);
+        let same_access =
+            self.access(&access.name_any()).for_removal().is_some_and(|now| AccessVersion::of(&now) == by);
         let still_asked = same_access && self.with_object(resource, Question::of).flatten().as_ref() == Some(&question);
         let failure = {
             let mut resources = self.resources();
@@ -114,7 +117,7 @@ impl Context {
                 return self.reconcile_soon(resource);
             }
             let before = discovery.accounts();
-            discovery.take(question, answer, object.spec.interval.into(), now);
+            discovery.take(question, by, answer, object.spec.interval.into(), now);
             let after = discovery.accounts();
             tracing::info!(
                 %resource,

@@ -7,7 +7,7 @@ use std::{
 
 use kube::ResourceExt;
 
-use super::{account_memory::AccountMemory, failure::Failure};
+use super::{access_version::AccessVersion, account_memory::AccountMemory, failure::Failure};
 use crate::{
     api::{AccountState, Discovery, PortAwsIntegration, PortAwsIntegrationStatus, REQUESTED_AT, Reason},
     clock::jitter,
@@ -49,6 +49,8 @@ pub(super) struct DiscoveryMemory {
     due: Duration,
     /// Whether a try is under way.
     busy: bool,
+    /// The access object by which it was last tried.
+    tried_by: Option<AccessVersion>,
 }
 
 impl DiscoveryMemory {
@@ -76,9 +78,10 @@ impl DiscoveryMemory {
         self.answered.as_ref().map(|answered| &answered.discovery) == discovery
     }
 
-    /// The request by annotation that was last answered.
-    pub(super) fn requested_at(&self) -> Option<&String> {
-        self.answered.as_ref()?.requested_at.as_ref()
+    /// Whether a try for a request by annotation has ended, be it without an answer.
+    pub(super) fn has_tried(&self, requested_at: Option<&String>) -> bool {
+        let of = |question: &Option<Question>| question.as_ref().and_then(|it| it.requested_at.clone());
+        !self.busy && (of(&self.tried).as_ref() == requested_at || of(&self.answered).as_ref() == requested_at)
     }
 
     /// The access object has changed: what failed may work now, and the rest is looked at by and by.
@@ -86,6 +89,11 @@ impl DiscoveryMemory {
         let wait = if self.failure.is_some() { Duration::ZERO } else { within };
         self.failures = 0;
         self.due = self.due.min(now + wait);
+    }
+
+    /// Whether it was tried by an access object as that is now.
+    pub(super) fn was_tried_by(&self, access: &AccessVersion) -> bool {
+        self.tried_by.as_ref() == Some(access)
     }
 
     /// All accounts that discovery stands for.
@@ -127,12 +135,15 @@ impl DiscoveryMemory {
     pub(super) fn take(
         &mut self,
         question: Question,
+        by: AccessVersion,
         answer: Result<Listing, Failure>,
         interval: Duration,
         now: Duration,
     ) {
         self.busy = false;
-        let asked_for = question.requested_at.is_some() && self.requested_at() != question.requested_at.as_ref();
+        self.tried_by = Some(by);
+        let last = self.answered.as_ref().and_then(|answered| answered.requested_at.as_ref());
+        let asked_for = question.requested_at.is_some() && last != question.requested_at.as_ref();
         let apart = if asked_for { Duration::ZERO } else { interval.mul_f64(APART) };
         let believed = answer.and_then(|listing| {
             let taken = self.members.take(select(&question.discovery, &listing), now, apart);

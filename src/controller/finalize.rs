@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     api::{
-        AccountRemovalPolicy, AccountState, CONFIRM_REMOVAL, DeletionPolicy, Mode, PortAwsIntegration,
+        AccountRemovalPolicy, AccountState, CONFIRM_DELETION, DeletionPolicy, Mode, PortAwsIntegration,
         ProviderDeletionPolicy, Reason,
     },
     aws::AccountApi,
@@ -95,7 +95,7 @@ fn blocked_in_cluster(context: &Context, object: &PortAwsIntegration) -> Option<
     match context.access(name) {
         Access::Found(_) | Access::Leaving(_) => context.unconfirmed_batch(object).map(|size| {
             let message = format!(
-                "{size} deletions were asked for within a minute: to confirm, annotate {CONFIRM_REMOVAL}=\"{size}\""
+                "{size} deletions were asked for within a minute: to confirm, annotate {CONFIRM_DELETION}=\"{size}\""
             );
             (Reason::ManyDeletions, message)
         }),
@@ -175,7 +175,7 @@ impl Context {
             .filter(|(owner, _)| *owner != owner_of(object))
             .collect();
         let size = batch_size(mine, others.into_values());
-        let confirmed = object.annotations().get(CONFIRM_REMOVAL).map(String::as_str);
+        let confirmed = object.annotations().get(CONFIRM_DELETION).map(String::as_str);
         waits_for_confirmation(size, self.deletions_at_once, confirmed).then_some(size)
     }
 

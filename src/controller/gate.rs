@@ -56,15 +56,15 @@ impl Context {
         let memory = resources.get(&key.resource).filter(|memory| Some(&memory.uid) == object.metadata.uid.as_ref())?;
         let account = memory.accounts.get(&key.account)?.clone();
         let requested_at = Asked::of(&object).requested_at;
-        let access_generation = self.access_generation(&object.spec.access_ref.name);
+        let access_version = self.access_version(&object.spec.access_ref.name);
         let (is_target, is_left_out) = (memory.targets.contains(&key.account), memory.is_left_out(&key.account));
         let may_clear = memory.clearing.contains(&key.account);
         let key = key.clone();
-        Some(Snapshot { object, key, requested_at, access_generation, account, is_target, may_clear, is_left_out })
+        Some(Snapshot { object, key, requested_at, access_version, account, is_target, may_clear, is_left_out })
     }
 
-    /// Whether a write may start: the process holds the lease for long enough and is not ending, and the object, its access and whether
-    /// the account is a target are still as they were when the pass began.
+    /// Whether a write may start: the process holds the lease for long enough and is not ending, and the
+    /// object, its access and whether the account is a target are still as they were when the pass began.
     pub(super) fn gate(&self, snapshot: &Snapshot) -> Result<(), Superseded> {
         let then = &snapshot.object.metadata;
         let unchanged = self.with_object(&snapshot.key.resource, |object| {
@@ -72,7 +72,7 @@ impl Context {
             then.uid == now.uid
                 && then.generation == now.generation
                 && then.deletion_timestamp.is_some() == now.deletion_timestamp.is_some()
-                && snapshot.access_generation == self.access_generation(&object.spec.access_ref.name)
+                && snapshot.access_version == self.access_version(&object.spec.access_ref.name)
         });
         let account = &snapshot.key.account;
         let stands = self.resources().get(&snapshot.key.resource).is_some_and(|memory| {

@@ -8,7 +8,7 @@ use std::{
 
 use kube::ResourceExt;
 
-use super::{account_memory::AccountMemory, discovery_memory::DiscoveryMemory};
+use super::{access_version::AccessVersion, account_memory::AccountMemory, discovery_memory::DiscoveryMemory};
 use crate::{
     api::{ABANDON, PortAwsIntegration, PortAwsIntegrationStatus, REQUESTED_AT},
     domain::AccountId,
@@ -38,8 +38,10 @@ pub(super) struct ResourceMemory {
     pub(super) discovery: Option<DiscoveryMemory>,
     /// Name of the access object.
     pub(super) access_name: String,
-    /// UID and generation of the access object that visits were last asked for with.
-    pub(super) access_seen: Option<(String, i64)>,
+    /// The access object that visits were last asked for with.
+    pub(super) access_seen: Option<AccessVersion>,
+    /// The word for removals that is used up.
+    pub(super) removal_word: Option<String>,
     /// Accounts whose claim is in the stored status, with the finalizer on the object.
     pub(super) durable: BTreeSet<AccountId>,
     pub(super) published: Option<Published>,
@@ -106,6 +108,7 @@ impl ResourceMemory {
             discovery: None,
             access_name: String::new(),
             access_seen: None,
+            removal_word: status.and_then(|status| status.last_handled_removal_word.clone()),
             durable: BTreeSet::new(),
             published: None,
             finalized: None,

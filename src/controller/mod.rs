@@ -2,6 +2,7 @@
 
 mod access;
 mod access_status;
+mod access_version;
 mod account;
 mod account_memory;
 mod context;

@@ -81,6 +81,7 @@ impl Input<'_> {
             account_counts: Some(counts),
             pending_changes: self.pending_changes(),
             last_handled_reconcile_at: self.answered(),
+            last_handled_removal_word: self.memory.removal_word.clone(),
         }
     }
 
@@ -274,13 +275,15 @@ impl Input<'_> {
         self.entries().into_iter().flat_map(of_account).take(CHANGES).collect()
     }
 
-    /// A request is answered once every target was visited for it.
+    /// A request is answered once AWS Organizations was asked, if that is where the accounts come from, and
+    /// every target was visited for it; with success or without.
     fn answered(&self) -> Option<String> {
         let asked = self.memory.asked.as_ref().and_then(|asked| asked.requested_at.clone());
         let entries = self.entries();
         let discovery = self.memory.discovery.as_ref();
-        let discovered = discovery.is_none_or(|discovery| discovery.requested_at() == asked.as_ref());
-        let visited = !entries.is_empty() && entries.iter().all(|(_, account)| account.answered == asked);
+        // An answer may have come in since the targets were taken from it.
+        let discovered = discovery.is_none_or(|it| it.has_tried(asked.as_ref()) && it.accounts() == *self.targets);
+        let visited = entries.iter().all(|(_, account)| account.answered == asked);
         if visited && discovered && asked.is_some() { asked } else { self.former.last_handled_reconcile_at.clone() }
     }
 }

@@ -8,6 +8,7 @@ use std::{
 use kube::ResourceExt;
 
 use super::{
+    access_version::AccessVersion,
     account_memory::AccountMemory,
     context::Context,
     discovery_memory::left_out_message,
@@ -17,7 +18,7 @@ use super::{
 use crate::{
     api::{AccountRemovalPolicy, AccountState, CONFIRM_REMOVAL, Mode, PortAwsAccess, PortAwsIntegration, Reason},
     domain::{AccountId, Owner},
-    plan::may_remove,
+    plan::{may_remove, removal_word},
     schedule::{Priority, WorkKey},
 };
 
@@ -57,7 +58,7 @@ pub(super) fn mark_targets(
 /// A change of the access object, the first sight of it in this process apart: failures are forgotten,
 /// and every account is looked at again, spread over a time that grows with their number.
 pub(super) fn note_access(context: &Context, resource: &Owner, object: &PortAwsIntegration, access: &PortAwsAccess) {
-    let seen = (access.uid().unwrap_or_default(), access.metadata.generation.unwrap_or_default());
+    let seen = AccessVersion::of(access);
     let mut resources = context.resources();
     let Some(memory) = resources.get_mut(resource) else { return };
     let former = memory.access_seen.replace(seen.clone());
@@ -158,16 +159,19 @@ fn leaving(
     object: &PortAwsIntegration,
     targets: &BTreeSet<AccountId>,
 ) -> BTreeSet<AccountId> {
-    if !clears(object) {
-        return BTreeSet::new();
-    }
     let mut resources = context.resources();
     let Some(memory) = resources.get_mut(resource) else { return BTreeSet::new() };
-    let gone = |id: &AccountId, account: &AccountMemory| !targets.contains(id) && account.claimed;
+    let gone = |id: &AccountId, account: &AccountMemory| clears(object) && !targets.contains(id) && account.claimed;
     let leaving: BTreeSet<AccountId> =
         memory.accounts.iter().filter(|(id, account)| gone(id, account)).map(|(id, _)| id.clone()).collect();
-    let confirmed = object.annotations().get(CONFIRM_REMOVAL).map(String::as_str);
-    if may_remove(targets.len() + leaving.len(), leaving.len(), confirmed) {
+    let word = object.annotations().get(CONFIRM_REMOVAL);
+    let known = memory.discovery.as_ref().is_none_or(|it| it.is_resolved(object.spec.discovery.as_ref()));
+    if word.is_none() || (leaving.is_empty() && known) {
+        // It was for those that left until now, and not for those that leave by a later mistake.
+        memory.removal_word = word.cloned();
+    }
+    let used_up = memory.removal_word.as_deref();
+    if may_remove(targets.len() + leaving.len(), leaving.len(), word.map(String::as_str), used_up) {
         memory.clearing.clone_from(&leaving);
         return leaving;
     }
@@ -175,7 +179,7 @@ fn leaving(
     let word = format!(
         "{} accounts are no longer targets: to confirm, annotate {CONFIRM_REMOVAL}=\"{}\"",
         leaving.len(),
-        leaving.len()
+        removal_word(leaving.len(), used_up)
     );
     for id in &leaving {
         if let Some(account) = memory.accounts.get_mut(id) {

@@ -21,14 +21,32 @@ pub fn waits_for_confirmation(size: usize, limit: usize, confirmed: Option<&str>
 }
 
 /// Whether accounts that are no longer targets may be cleared: at most a tenth of all, or one, unless
-/// somebody has confirmed the number. `confirmed` is the value of the annotation.
+/// somebody has confirmed the number. `word` is the value of the annotation, which counts for one removal:
+/// the one that was last given and is used up confirms nothing.
 #[must_use]
-pub fn may_remove(total: usize, leaving: usize, confirmed: Option<&str>) -> bool {
-    leaving <= (total / 10).max(1) || confirmed_number(confirmed) >= leaving
+pub fn may_remove(total: usize, leaving: usize, word: Option<&str>, used_up: Option<&str>) -> bool {
+    leaving <= (total / 10).max(1) || (word != used_up && confirmed_number(word) >= leaving)
 }
 
-fn confirmed_number(confirmed: Option<&str>) -> usize {
-    confirmed.and_then(|text| text.trim().parse().ok()).unwrap_or_default()
+/// The word that confirms the removal of a number of accounts: the number, with a suffix if the same word
+/// is used up.
+#[must_use]
+pub fn removal_word(leaving: usize, used_up: Option<&str>) -> String {
+    match used_up.map(parts) {
+        Some((Some(number), suffix)) if number == leaving => {
+            format!("{leaving}-{}", suffix.parse().unwrap_or(1_u32).saturating_add(1))
+        }
+        _ => leaving.to_string(),
+    }
+}
+
+fn confirmed_number(word: Option<&str>) -> usize {
+    word.and_then(|word| parts(word).0).unwrap_or_default()
+}
+
+fn parts(word: &str) -> (Option<usize>, &str) {
+    let (number, suffix) = word.trim().split_once('-').unwrap_or((word.trim(), ""));
+    (number.parse().ok(), suffix)
 }
 
 #[cfg(test)]
@@ -55,11 +73,26 @@ mod tests {
 
     #[test]
     fn a_tenth_of_the_accounts_may_go_at_once_and_more_with_a_word() {
-        assert!(may_remove(1, 1, None));
-        assert!(may_remove(20, 2, None));
-        assert!(!may_remove(20, 3, None));
-        assert!(!may_remove(20, 3, Some("2")));
-        assert!(may_remove(20, 3, Some("3")));
-        assert!(may_remove(20, 0, None));
+        assert!(may_remove(1, 1, None, None));
+        assert!(may_remove(20, 2, None, None));
+        assert!(!may_remove(20, 3, None, None));
+        assert!(!may_remove(20, 3, Some("2"), None));
+        assert!(may_remove(20, 3, Some("3"), None));
+        assert!(may_remove(20, 0, None, None));
+    }
+
+    #[test]
+    fn a_word_for_removals_counts_once() {
+        assert!(!may_remove(20, 3, Some("3"), Some("3")));
+        assert!(may_remove(20, 2, Some("3"), Some("3")));
+        assert!(may_remove(20, 3, Some("3-2"), Some("3")));
+        assert!(!may_remove(20, 4, Some("3-2"), Some("3")));
+        assert!(!may_remove(20, 3, Some("yes-3"), None));
+        let words = [(None, "3"), (Some("4"), "3"), (Some("yes"), "3"), (Some("3"), "3-2"), (Some("3-2"), "3-3")];
+        for (used_up, wanted) in words {
+            let word = removal_word(3, used_up);
+            assert_eq!(word, wanted);
+            assert!(may_remove(20, 3, Some(&word), used_up));
+        }
     }
 }

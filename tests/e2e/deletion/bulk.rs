@@ -6,7 +6,7 @@ use testkit::Result;
 use super::blocked;
 use crate::scenario;
 
-const CONFIRM: &str = "integrations.port.io/confirm-removal";
+const CONFIRM: &str = "integrations.port.io/confirm-deletion";
 
 #[tokio::test]
 async fn more_than_ten_deletions_within_a_minute_wait_until_their_number_is_confirmed() -> Result<()> {
@@ -23,7 +23,7 @@ async fn more_than_ten_deletions_within_a_minute_wait_until_their_number_is_conf
     it.integrations().delete_collection(&DeleteParams::default(), &ListParams::default()).await?;
     for name in &names {
         let message = blocked(&it, name, "ManyDeletions: 11 deletions were asked for within a minute").await?;
-        assert!(message.contains("annotate integrations.port.io/confirm-removal=\"11\""), "{message}");
+        assert!(message.contains("annotate integrations.port.io/confirm-deletion=\"11\""), "{message}");
         let event = it.event(name, "DeletionBlocked").await?;
         assert!(event.note.contains("ManyDeletions"), "{}", event.note);
     }
