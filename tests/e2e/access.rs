@@ -153,9 +153,12 @@ async fn a_change_of_it_reaches_every_account_without_anybody_asking() -> Result
     it.patch_access(json!({"limits": {"organizationIds": ["org_Test1"]}, "assumeRole": {"roleName": "Other"}})).await?;
     let object = it.ready("aws-prod").await?;
     assert!(accounts.iter().all(|account| entry(&object, account)["state"] == "Ready"));
-    let assumed = it.world().backend().calls(it.account(), seq).await?;
     let other = |call: &Call| call.param("RoleArn").is_some_and(|arn| arn.ends_with(":role/Other"));
-    assert!(assumed.iter().any(other));
+    eventually("the other role to be assumed", SOON, async || {
+        let assumed = it.world().backend().calls(it.account(), seq).await?;
+        Ok(assumed.iter().any(other).then_some(()))
+    })
+    .await?;
     it.finish().await
 }
 
