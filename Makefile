@@ -8,6 +8,10 @@ CARGO := cargo
 # Always for the whole workspace: cargo would build the dependencies again for another selection.
 WORKSPACE := --locked --workspace
 BIN = $${CARGO_TARGET_DIR:-target}/debug
+SIMULATION = $${CARGO_TARGET_DIR:-target}/sim/simulation
+# How many simulations `make simulate` runs, and the first seed.
+SEEDS ?= 1000
+FIRST ?= 0
 RELEASE = $${CARGO_TARGET_DIR:-target}/release
 # What the scale run is told. The operator's own limit, 10 AssumeRole a second, would be all that it measures.
 SCALE ?= --max-assume-role-rate 1000
@@ -39,7 +43,7 @@ demo: prerequisites ## Show one account going to Ready, drifting and healing (KE
 	@$(PARTS); exec "$(BIN)/demo" $(if $(filter-out 0 no false,$(KEEP)),--keep)
 
 .PHONY: test
-test: prerequisites test-unit test-backend test-e2e test-otlp ## Run every test
+test: prerequisites test-unit test-backend test-simulation test-e2e test-otlp ## Run every test
 
 .PHONY: test-unit
 test-unit: ## Unit and property tests, and those of the test support itself
@@ -55,6 +59,20 @@ test-e2e: ## Tests of the operator against a real API server and the AWS backend
 	$(PARTS); export TESTKIT_SEEN_ACTIONS="$(SEEN_ACTIONS)"; \
 		$(CARGO) test $(WORKSPACE) --test e2e -- --test-threads=$(E2E_THREADS)
 	@hack/check-seen-actions.sh "$(BIN)/port-aws-operator" "$(SEEN_ACTIONS)"
+
+.PHONY: test-simulation
+test-simulation: build-simulation ## The operator on models of AWS and the API server: 1,000 seeds, 200 of them twice, built-in defects
+	"$(SIMULATION)" many --seeds 1000
+	"$(SIMULATION)" twice --seeds 200
+	"$(SIMULATION)" mutations
+
+.PHONY: simulate
+simulate: build-simulation ## Simulations with SEEDS seeds from FIRST
+	"$(SIMULATION)" many --first $(FIRST) --seeds $(SEEDS)
+
+.PHONY: build-simulation
+build-simulation:
+	$(CARGO) build --locked --profile sim --package simulation
 
 .PHONY: bench
 bench: ## Time the queue and the planner (builds everything optimised)

@@ -31,6 +31,18 @@ const ATTEMPTS: u32 = 2;
 /// How long credentials without an end are kept before they are asked for again.
 const LIFE_WITHOUT_END: Duration = Duration::from_secs(15 * 60);
 
+fn timeouts() -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(ATTEMPT_TIMEOUT / 2)
+        .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+        .operation_timeout(OPERATION_TIMEOUT)
+        .build()
+}
+
+fn retries() -> RetryConfig {
+    RetryConfig::standard().with_max_attempts(ATTEMPTS)
+}
+
 /// Whom the credentials belong to, as `GetCallerIdentity` says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
@@ -64,19 +76,14 @@ impl Ambient {
     /// Loads region, endpoints and the source of credentials from the environment, as every AWS tool
     /// does. Without a region `us-east-1` serves, where IAM lives.
     pub async fn load(clock: Clock) -> Self {
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(ATTEMPT_TIMEOUT / 2)
-            .operation_attempt_timeout(ATTEMPT_TIMEOUT)
-            .operation_timeout(OPERATION_TIMEOUT)
-            .build();
         // Not from instance metadata: its region changes nothing for IAM, and asking takes seconds.
         let region = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
             .or_else(ProfileFileRegionProvider::new())
             .or_else(Region::new("us-east-1"));
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .region(region)
-            .timeout_config(timeouts)
-            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS));
+            .timeout_config(timeouts())
+            .retry_config(retries());
         if let Ok(name) = aws_config::AppName::new(concat!("port-aws-operator-", env!("CARGO_PKG_VERSION"))) {
             loader = loader.app_name(name);
         }
@@ -84,12 +91,17 @@ impl Ambient {
         Self::new(&config, clock)
     }
 
-    /// Takes the SDK's configuration as it is, with its source of credentials.
+    /// Takes the SDK's configuration, with its source of credentials; timeouts and retries are ours.
     #[must_use]
     pub fn new(config: &SdkConfig, clock: Clock) -> Self {
         let provider = config.credentials_provider();
         // Calls are signed with credentials that we keep ourselves, so the SDK has none to keep.
-        let config = config.to_builder().identity_cache(IdentityCache::no_cache()).build();
+        let config = config
+            .to_builder()
+            .identity_cache(IdentityCache::no_cache())
+            .timeout_config(timeouts())
+            .retry_config(retries())
+            .build();
         Self { config, provider, known: Arc::default(), metrics: Metrics::default(), clock }
     }
 

@@ -16,11 +16,11 @@ use super::{
     access_version::AccessVersion,
     account_memory::AccountMemory,
     context::{Context, GuardedAccess, owner_of},
-    memory::ResourceMemory,
+    memory::{Published, ResourceMemory, WrittenAccess},
     store::{self, StoreError, carries},
 };
 use crate::{
-    api::{AccountState, IN_USE, PortAwsAccess, PortAwsIntegration},
+    api::{AccountState, IN_USE, PortAwsAccess, PortAwsAccessStatus, PortAwsIntegration},
     schedule::TokenBucket,
 };
 
@@ -79,7 +79,7 @@ async fn publish(context: &Context, access: &PortAwsAccess) -> Result<Action, St
         Ok(caller) => (None, Ok(caller.arn)),
         Err(error) => (Some(CALLER_RETRY), Err(Trouble::from(&error))),
     };
-    let former = access.status.clone().unwrap_or_default();
+    let former = context.former_access_status(access);
     let Some(sight) = context.sight(&name, caller) else {
         // What a former process wrote says more than is known here yet.
         return Ok(Action::requeue(Duration::from_secs(2)));
@@ -90,8 +90,9 @@ async fn publish(context: &Context, access: &PortAwsAccess) -> Result<Action, St
     }
     let now = context.clock.now();
     let wait = {
-        let mut paces = context.access_paces();
-        let pace = paces.entry(name).or_insert_with(|| TokenBucket::new(STATUS_BURST, STATUS_PER_SECOND));
+        let mut written = context.written_accesses();
+        let new = || WrittenAccess { pace: TokenBucket::new(STATUS_BURST, STATUS_PER_SECOND), published: None };
+        let pace = &mut written.entry(name.clone()).or_insert_with(new).pace;
         let wait = pace.wait(now);
         pace.spend(now);
         wait
@@ -100,14 +101,28 @@ async fn publish(context: &Context, access: &PortAwsAccess) -> Result<Action, St
         return Ok(Action::requeue(wait));
     }
     context.may_tell()?;
-    store::write_status(&Api::all(context.client.clone()), access, &status).await?;
+    let written = store::write_status(&Api::all(context.client.clone()), access, &status).await?;
     context.metrics.wrote_status("PortAwsAccess");
+    if let Some(known) = context.written_accesses().get_mut(&name) {
+        let resource_version = written.metadata.resource_version.unwrap_or_default();
+        known.published = Some(Published { status, resource_version });
+    }
     Ok(retry.map_or_else(Action::await_change, Action::requeue))
 }
 
 impl Context {
-    fn access_paces(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, TokenBucket>> {
-        self.access_paces.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn written_accesses(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, WrittenAccess>> {
+        self.written_accesses.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// The status to compare with and build on: our own last one as long as the watch does not show it.
+    fn former_access_status(&self, access: &PortAwsAccess) -> PortAwsAccessStatus {
+        let written = self.written_accesses();
+        let published = written.get(&access.name_any()).and_then(|known| known.published.as_ref());
+        match published.filter(|published| published.is_ahead_of(&access.metadata)) {
+            Some(published) => published.status.clone(),
+            None => access.status.clone().unwrap_or_default(),
+        }
     }
 
     /// Whether this process sees all that uses an access object. Of one that other namespaces may use
@@ -146,7 +161,7 @@ impl Context {
         let mut sight = Sight::new(caller);
         let resources = self.resources();
         let version = AccessVersion::of(&access);
-        let settled = access.status.as_ref().is_some_and(|former| Sight::is_settled(&access, former));
+        let settled = Sight::is_settled(&access, &self.former_access_status(&access));
         let mut complete = true;
         for object in self.integrations.state() {
             let DeserializeGuard(Ok(object)) = object.as_ref() else { continue };

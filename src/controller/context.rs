@@ -14,8 +14,11 @@ use kube::{
 use tokio::sync::{Notify, Semaphore, watch};
 
 use super::{
-    access_version::AccessVersion, account_memory::AccountMemory, events::Events, lease::Leadership,
-    memory::ResourceMemory,
+    access_version::AccessVersion,
+    account_memory::AccountMemory,
+    events::Events,
+    lease::Leadership,
+    memory::{ResourceMemory, WrittenAccess},
 };
 use crate::{
     api::{PortAwsAccess, PortAwsIntegration},
@@ -23,7 +26,7 @@ use crate::{
     clock::Clock,
     domain::{AccountId, ClusterId, Owner},
     plan::{Claim, Violation},
-    schedule::{Priority, Queue, TokenBucket, WorkKey},
+    schedule::{Priority, Queue, WorkKey},
     telemetry::metrics::Metrics,
 };
 
@@ -53,8 +56,8 @@ pub(super) struct Context {
     pub(super) trigger: UnboundedSender<ObjectRef<Guarded>>,
     /// Asks for a reconcile of an access object.
     pub(super) access_trigger: UnboundedSender<ObjectRef<GuardedAccess>>,
-    /// Paces the writes of the status of access objects.
-    pub(super) access_paces: Mutex<BTreeMap<String, TokenBucket>>,
+    /// What was written of the status of access objects, by their names.
+    pub(super) written_accesses: Mutex<BTreeMap<String, WrittenAccess>>,
     /// Whether only some integrations are watched, by their labels.
     pub(super) selective: bool,
     /// The namespaces that are watched; none means all.

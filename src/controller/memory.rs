@@ -6,20 +6,36 @@ use std::{
     time::Duration,
 };
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 
 use super::{access_version::AccessVersion, account_memory::AccountMemory, discovery_memory::DiscoveryMemory};
 use crate::{
-    api::{ABANDON, PortAwsIntegration, PortAwsIntegrationStatus, REQUESTED_AT},
+    api::{ABANDON, PortAwsAccessStatus, PortAwsIntegration, PortAwsIntegrationStatus, REQUESTED_AT},
     domain::AccountId,
     schedule::TokenBucket,
 };
 
 /// A status that this process has written.
 #[derive(Debug, Clone)]
-pub(super) struct Published {
-    pub(super) status: PortAwsIntegrationStatus,
+pub(super) struct Published<S> {
+    pub(super) status: S,
     pub(super) resource_version: String,
+}
+
+impl<S> Published<S> {
+    /// Whether an object of this metadata is older.
+    pub(super) fn is_ahead_of(&self, metadata: &ObjectMeta) -> bool {
+        is_older(metadata.resource_version.as_deref(), &self.resource_version)
+    }
+}
+
+/// What this process has written of the status of an access object.
+#[derive(Debug)]
+pub(super) struct WrittenAccess {
+    /// Paces the writes.
+    pub(super) pace: TokenBucket,
+    pub(super) published: Option<Published<PortAwsAccessStatus>>,
 }
 
 /// One resource.
@@ -44,7 +60,7 @@ pub(super) struct ResourceMemory {
     pub(super) removal_word: Option<String>,
     /// Accounts whose claim is in the stored status, with the finalizer on the object.
     pub(super) durable: BTreeSet<AccountId>,
-    pub(super) published: Option<Published>,
+    pub(super) published: Option<Published<PortAwsIntegrationStatus>>,
     /// The version of the object that the finalizer was last written to.
     pub(super) finalized: Option<String>,
     /// What visits were last asked for.
@@ -157,8 +173,7 @@ impl ResourceMemory {
 
     /// Whether the object is older than our own last write of status.
     pub(super) fn is_ahead_of(&self, object: &PortAwsIntegration) -> bool {
-        let version = object.metadata.resource_version.as_deref();
-        self.published.as_ref().is_some_and(|published| is_older(version, &published.resource_version))
+        self.published.as_ref().is_some_and(|published| published.is_ahead_of(&object.metadata))
     }
 }
 

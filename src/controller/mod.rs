@@ -251,7 +251,7 @@ fn new_context(
         durable: Notify::new(),
         trigger,
         access_trigger,
-        access_paces: Mutex::default(),
+        written_accesses: Mutex::default(),
         watched: options.namespaces.iter().cloned().collect(),
         selective: options.selector.is_some(),
         deleted: Mutex::new(BTreeMap::new()),

@@ -8,7 +8,10 @@ use std::{collections::BTreeSet, time::Duration};
 
 use kube::core::DeserializeGuard;
 
-use super::context::{Access, Context, owner_of, reference_to};
+use super::{
+    context::{Access, Context, owner_of, reference_to},
+    memory::ResourceMemory,
+};
 use crate::{
     api::{Mode, PortAwsIntegration},
     domain::{AccountId, Owner, tags},
@@ -32,12 +35,17 @@ pub(super) enum Heir {
 }
 
 impl Context {
-    /// The resource that a role is tagged with, if it has given the role up to this one: the account is no
-    /// target of it, or it is being deleted and this is its heir. One that is not there may come back, as
-    /// after a restore.
+    /// The resource that a role is tagged with, or that made it if somebody took the tags off, if it has given
+    /// the role up to this one: the account is no target of it, or it is being deleted and this is its heir.
+    /// One that is not there may come back, as after a restore.
     pub(super) fn predecessor(&self, role: &ObservedRole, key: &WorkKey) -> Option<Owner> {
-        let (namespace, name) = role.tags.get(tags::OWNER)?.split_once('.')?;
-        let owner = Owner { namespace: namespace.to_owned(), name: name.to_owned() };
+        let owner = match role.tags.get(tags::OWNER) {
+            Some(owner) => {
+                let (namespace, name) = owner.split_once('.')?;
+                Owner { namespace: namespace.to_owned(), name: name.to_owned() }
+            }
+            None => self.maker(role, key)?,
+        };
         if owner.namespace != key.resource.namespace || owner == key.resource {
             return None;
         }
@@ -50,6 +58,16 @@ impl Context {
             object.spec.role_name() != role.name || !self.may_target(object, &key.account)
         };
         given_up.then_some(owner)
+    }
+
+    /// The other resource of the namespace that knows to have made a role.
+    fn maker(&self, role: &ObservedRole, key: &WorkKey) -> Option<Owner> {
+        let resources = self.resources();
+        let made = |memory: &ResourceMemory| {
+            memory.accounts.get(&key.account).is_some_and(|account| account.role_id.as_deref() == Some(&role.role_id))
+        };
+        let mut others = resources.iter().filter(|(owner, _)| owner.namespace == key.resource.namespace);
+        others.find(|(owner, memory)| **owner != key.resource && made(memory)).map(|(owner, _)| owner.clone())
     }
 
     /// Another resource of the namespace that wants the very role that this one gives up, and may have it.

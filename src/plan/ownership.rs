@@ -49,7 +49,8 @@ pub fn ownership(role: &ObservedRole, claim: &Claim, known_role_id: Option<&str>
             let created = role.tags.get(tags::ORIGIN).is_some_and(|origin| origin == tags::ORIGIN_CREATED);
             Ownership::Ours(if created || made_by_us { Origin::Created } else { Origin::Adopted })
         }
-        _ if made_by_us => Ownership::Ours(Origin::Created),
+        // Whom it is taken over from made it, and somebody took the tags off since.
+        _ if made_by_us || claim.predecessor.is_some() => Ownership::Ours(Origin::Created),
         _ => Ownership::Unclaimed,
     }
 }
