@@ -189,8 +189,7 @@ impl Candidate {
     async fn run(mut self, mut ended: oneshot::Receiver<()>) {
         let mut wait = Duration::ZERO;
         loop {
-            // A round takes two calls at most.
-            self.health.beat(PART, wait + store::TIMEOUT * 3);
+            self.health.beat(PART, patience(wait, store::TIMEOUT));
             tokio::select! {
                 biased;
                 _ = &mut ended => break,
@@ -278,11 +277,8 @@ impl Candidate {
 
     /// The Lease with that holder, against the version that was seen.
     fn wanted(&self, holder: Option<&str>) -> Lease {
-        let former = self.lease.as_ref().and_then(|lease| lease.spec.clone()).unwrap_or_default();
+        let former = self.lease.as_ref().and_then(|lease| lease.spec.as_ref());
         let now = MicroTime(self.clock.wall());
-        let same = former.holder_identity.as_deref() == holder;
-        let transitions = former.lease_transitions.unwrap_or_default();
-        let seconds = self.options.times.duration.as_secs();
         Lease {
             metadata: ObjectMeta {
                 name: Some(self.options.name.clone()),
@@ -290,15 +286,31 @@ impl Candidate {
                 resource_version: self.election.version().map(str::to_owned),
                 ..ObjectMeta::default()
             },
-            spec: Some(LeaseSpec {
-                holder_identity: holder.map(str::to_owned),
-                lease_duration_seconds: i32::try_from(if holder.is_some() { seconds } else { 1 }).ok(),
-                acquire_time: if same { former.acquire_time } else { Some(now.clone()) },
-                renew_time: Some(now),
-                lease_transitions: Some(if same || holder.is_none() { transitions } else { transitions + 1 }),
-                ..LeaseSpec::default()
-            }),
+            spec: Some(next_spec(former, holder, self.options.times.duration, now)),
         }
+    }
+}
+
+/// How long the loop may stay away: a round takes three calls at most, each of which may take as long as it is
+/// let, and that is slow but not stuck.
+fn patience(wait: Duration, call: Duration) -> Duration {
+    wait + call * 4
+}
+
+/// What a Lease is to say once `holder` has it, or has let it go.
+fn next_spec(former: Option<&LeaseSpec>, holder: Option<&str>, duration: Duration, now: MicroTime) -> LeaseSpec {
+    let same = former.is_some_and(|former| former.holder_identity.as_deref() == holder);
+    let transitions = former.map(|former| former.lease_transitions.unwrap_or_default());
+    let changes = i32::from(!same && holder.is_some());
+    let seconds = if holder.is_some() { duration.as_secs() } else { 1 };
+    LeaseSpec {
+        holder_identity: holder.map(str::to_owned),
+        lease_duration_seconds: i32::try_from(seconds).ok(),
+        acquire_time: former.filter(|_| same).map_or(Some(now.clone()), |former| former.acquire_time.clone()),
+        renew_time: Some(now),
+        // A new Lease has not passed from anyone, as with client-go.
+        lease_transitions: Some(transitions.map_or(0, |transitions| transitions.saturating_add(changes))),
+        ..LeaseSpec::default()
     }
 }
 
@@ -309,5 +321,37 @@ fn record(lease: &Lease) -> LeaseRecord {
         holder: spec.holder_identity.filter(|holder| !holder.is_empty()),
         duration: Duration::from_secs(seconds),
         version: lease.metadata.resource_version.clone().unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use k8s_openapi::jiff::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn a_round_of_slow_calls_is_not_stuck() {
+        let (wait, call) = (Duration::from_secs(10), Duration::from_secs(10));
+        assert!(patience(wait, call) > wait + call * 3);
+    }
+
+    #[test]
+    fn transitions_count_from_the_first_holder_on() {
+        let minute = |minute: i64| MicroTime(Timestamp::from_second(60 * minute).unwrap());
+        let long = Duration::from_secs(60);
+        let made = next_spec(None, Some("a"), long, minute(1));
+        assert_eq!((made.lease_transitions, &made.acquire_time), (Some(0), &Some(minute(1))));
+        let renewed = next_spec(Some(&made), Some("a"), long, minute(2));
+        assert_eq!((renewed.lease_transitions, &renewed.acquire_time), (Some(0), &Some(minute(1))));
+        assert_eq!(renewed.renew_time, Some(minute(2)));
+        let released = next_spec(Some(&renewed), None, long, minute(3));
+        assert_eq!((released.lease_transitions, released.lease_duration_seconds), (Some(0), Some(1)));
+        let taken = next_spec(Some(&released), Some("b"), long, minute(4));
+        assert_eq!((taken.lease_transitions, &taken.acquire_time), (Some(1), &Some(minute(4))));
+        assert_eq!(taken.lease_duration_seconds, Some(60));
+        let lost = next_spec(Some(&taken), Some("a"), long, minute(5));
+        assert_eq!(lost.lease_transitions, Some(2));
     }
 }
