@@ -146,6 +146,24 @@ impl RunArgs {
     }
 
     async fn serve(self) -> Result<(), String> {
+        // Before anything else: until then a signal would end the process as if it had crashed.
+        let stop = stop_signal()?;
+        let starting = self.prepare();
+        let (client, aws, options) = tokio::select! {
+            biased;
+            () = controller::stopped(stop.clone()) => {
+                tracing::info!("port-aws-operator ends before it has begun");
+                return Ok(());
+            }
+            prepared = starting => prepared?,
+        };
+        controller::run(client, aws, options, stop).await?;
+        tracing::info!("port-aws-operator ends");
+        Ok(())
+    }
+
+    /// Opens what is asked for, and finds the way to the cluster and to AWS.
+    async fn prepare(self) -> Result<(Client, Aws, Options), String> {
         let metrics = Metrics::default();
         serve_metrics(&self.metrics_addr, &metrics).await?;
         let health = Health::new(Clock::system());
@@ -178,9 +196,7 @@ impl RunArgs {
             health,
             metrics,
         };
-        controller::run(client, aws, options, stop_signal()?).await?;
-        tracing::info!("port-aws-operator ends");
-        Ok(())
+        Ok((client, aws, options))
     }
 }
 

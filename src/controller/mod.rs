@@ -314,7 +314,8 @@ fn retry_in(name: &str, error: &StoreError) -> Action {
     Action::requeue(Duration::from_secs(2).mul_f64(1.0 + crate::clock::jitter()))
 }
 
-async fn stopped(mut stop: watch::Receiver<bool>) {
+/// Waits until the value becomes true.
+pub async fn stopped(mut stop: watch::Receiver<bool>) {
     // An error means that the sender is gone: the process is ending.
     let _ = stop.wait_for(|stopped| *stopped).await;
 }
