@@ -97,8 +97,9 @@ impl Context {
             if refused.is_some() && step.phase > Phase::Narrow {
                 break;
             }
+            let turn = api.turn().await;
             self.gate(snapshot)?;
-            match api.execute(&desired.target, &step.action).await {
+            match api.execute(turn, &desired.target, &step.action).await {
                 Ok(role_id) => self.wrote(snapshot, desired, &step, role_id, report).await,
                 Err(error) => {
                     let goes_on = step.phase == Phase::Narrow && error.disposition.stalls();

@@ -357,8 +357,9 @@ impl Context {
         target: &Target,
         action: &Action,
     ) -> Result<Option<Failure>, Superseded> {
+        let turn = api.turn().await;
         self.gate(snapshot)?;
-        match api.execute(target, action).await {
+        match api.execute(turn, target, action).await {
             Ok(_) => {
                 tracing::info!(key = %snapshot.key, operation = action.operation(), "{}", action.done());
                 if !matches!(action, Action::DetachPolicy(_)) {
