@@ -25,8 +25,8 @@ use crate::{
 
 /// Longest wait for one attempt at a call.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest wait for a call with its retries. The SDK itself sets no bound.
-pub const OPERATION_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest wait for credentials from their source.
+const PROVIDE_TIMEOUT: Duration = Duration::from_secs(30);
 /// The SDK's own attempts at a call; what is left is for our backoff.
 const ATTEMPTS: u32 = 2;
 /// How long credentials without an end are kept before they are asked for again.
@@ -62,12 +62,14 @@ pub struct Ambient {
 
 impl Ambient {
     /// Loads region, endpoints and the source of credentials from the environment, as every AWS tool
-    /// does. Without a region `us-east-1` serves, where IAM lives.
-    pub async fn load() -> Self {
+    /// does. Without a region `us-east-1` serves, where IAM lives. `limit` bounds each call with its
+    /// retries; the SDK itself sets no bound.
+    pub async fn load(limit: Duration) -> Self {
+        let attempt = ATTEMPT_TIMEOUT.min(limit);
         let timeouts = TimeoutConfig::builder()
-            .connect_timeout(ATTEMPT_TIMEOUT / 2)
-            .operation_attempt_timeout(ATTEMPT_TIMEOUT)
-            .operation_timeout(OPERATION_TIMEOUT)
+            .connect_timeout(attempt / 2)
+            .operation_attempt_timeout(attempt)
+            .operation_timeout(limit)
             .build();
         // Not from instance metadata: its region changes nothing for IAM, and asking takes seconds.
         let region = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
@@ -161,7 +163,7 @@ impl Ambient {
         let Some(provider) = &self.provider else {
             return Err(CredentialsError::Unavailable("no source is configured".to_owned()));
         };
-        match tokio::time::timeout(OPERATION_TIMEOUT, provider.provide_credentials()).await {
+        match tokio::time::timeout(PROVIDE_TIMEOUT, provider.provide_credentials()).await {
             Ok(Ok(credentials)) => Ok(credentials),
             Ok(Err(error)) => {
                 let detail = aws_smithy_types::error::display::DisplayErrorContext(&error).to_string();

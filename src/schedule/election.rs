@@ -30,6 +30,33 @@ pub struct LeaseTimes {
     pub retry: Duration,
 }
 
+impl LeaseTimes {
+    /// The times that go with a duration.
+    #[must_use]
+    pub fn of(duration: Duration) -> Self {
+        Self { duration, renew: duration / 6, retry: (duration / 12).min(Duration::from_secs(5)) }
+    }
+
+    /// How long a write to AWS may take, with its retries: the half of what the Lease lasts leaves room for
+    /// it after a renewal.
+    #[must_use]
+    pub fn aws_call(&self) -> Duration {
+        (self.duration / 2).min(Duration::from_secs(30))
+    }
+
+    /// How long a call to the API server may take.
+    #[must_use]
+    pub fn cluster_call(&self) -> Duration {
+        (self.duration / 4).min(Duration::from_secs(10))
+    }
+
+    /// How much longer than a write may take the Lease has to last when the write starts.
+    #[must_use]
+    pub fn spare(&self) -> Duration {
+        (self.duration / 12).min(Duration::from_secs(5))
+    }
+}
+
 /// What to try next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LeaseStep {
@@ -130,6 +157,19 @@ mod tests {
 
     fn record(holder: Option<&str>, version: u64) -> LeaseRecord {
         LeaseRecord { holder: holder.map(str::to_owned), duration: TIMES.duration, version: version.to_string() }
+    }
+
+    #[test]
+    fn calls_fit_into_a_lease_of_any_duration() {
+        let long = LeaseTimes::of(at(60));
+        assert_eq!((long.renew, long.retry), (at(10), at(5)));
+        assert_eq!((long.aws_call(), long.cluster_call(), long.spare()), (at(30), at(10), at(5)));
+        assert_eq!(LeaseTimes::of(at(3600)).aws_call(), at(30));
+        for seconds in 10..=3600 {
+            let it = LeaseTimes::of(at(seconds));
+            let longest = it.aws_call().max(it.cluster_call()) + it.spare();
+            assert!(longest + it.renew < it.duration, "{it:?}: between two renewals a write has to be able to start");
+        }
     }
 
     #[test]
