@@ -5,6 +5,7 @@ mod access_status;
 mod account;
 mod account_memory;
 mod context;
+mod crds;
 mod discovery;
 mod discovery_memory;
 mod events;
@@ -156,6 +157,11 @@ async fn act(
     stop: watch::Receiver<bool>,
 ) -> Result<(), String> {
     let stop = halt_on(stop, leadership.clone());
+    tokio::select! {
+        biased;
+        () = stopped(stop.clone()) => return Ok(()),
+        () = crds::wait(&client) => {}
+    }
     let (integrations, integration_writer) = reflector::store();
     let (accesses, access_writer) = reflector::store();
     let (namespaces, namespace_writer) = reflector::store();

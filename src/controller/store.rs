@@ -36,6 +36,12 @@ impl From<kube::Error> for StoreError {
 }
 
 impl StoreError {
+    /// Whether the API server has nothing at that path. Of a kind that it does not know it gives no reason.
+    pub(super) fn is_unknown_path(&self) -> bool {
+        let Self::Kubernetes(cause) = self else { return false };
+        matches!(&**cause, kube::Error::Api(status) if status.code == 404)
+    }
+
     /// Whether the write was refused because the object is another by now.
     pub(super) fn is_outdated(&self) -> bool {
         let Self::Kubernetes(cause) = self else { return false };

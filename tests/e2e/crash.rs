@@ -8,7 +8,6 @@ use testkit::{
     Result,
     aws::{AccountState, Fault, actions, count_by_action},
     fixture::{REQUESTED_AT, SOON, Scenario},
-    operator::Operator,
     process::Signal,
 };
 
@@ -265,20 +264,6 @@ async fn asked_to_end_it_waits_for_the_write_under_way_and_starts_no_other() -> 
         it.finish().await?;
     }
     Ok(())
-}
-
-#[tokio::test]
-async fn asked_to_end_while_it_starts_it_ends_in_order() -> Result<()> {
-    let mut it = Scenario::builder("early", OPERATOR).without_operator().start().await?;
-    // Its first call, long before it knows the cluster.
-    let rule = it.fault(Fault::hold_before().action("GetCallerIdentity")).await?;
-    let operator = Operator::spawn(it.operator_options())?;
-    it.world().backend().next_parked(&rule, SOON).await?;
-    operator.signal(Signal::TERM)?;
-    assert_eq!(operator.wait(SOON).await, Some(0), "{}", operator.log_tail(20));
-    let log = operator.log()?;
-    assert!(log.contains("ends before it has begun") && !log.contains("holds the lease"), "{log}");
-    it.finish().await
 }
 
 async fn versions(it: &Scenario, names: &[&str]) -> Result<Vec<Option<String>>> {

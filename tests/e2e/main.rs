@@ -27,6 +27,7 @@ mod rbac;
 mod schema;
 mod sharding;
 mod shared;
+mod startup;
 mod succession;
 
 use testkit::{Result, fixture::Scenario};
