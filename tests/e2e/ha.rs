@@ -1,5 +1,6 @@
 //! Two replicas: one acts, the other stands by, and takes over.
 
+mod disruptions;
 mod outage;
 
 use std::time::Duration;
