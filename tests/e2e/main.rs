@@ -27,6 +27,7 @@ mod rbac;
 mod schema;
 mod sharding;
 mod shared;
+mod soak;
 mod startup;
 mod succession;
 

@@ -131,3 +131,35 @@ pub fn unix(time: SystemTime) -> Duration {
 fn lock(known: &Mutex<Known>) -> MutexGuard<'_, Known> {
     known.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn call(key: &str, time: u64) -> Call {
+        serde_json::from_value(json!({
+            "seq": 1, "time": time, "endTime": null, "account": "111122223333", "accessKeyId": key, "service": "iam",
+            "action": "TagRole", "params": {}, "status": 200, "userAgent": "port-aws-operator", "errorCode": null,
+            "applied": true, "fault": null,
+        }))
+        .expect("a call")
+    }
+
+    #[test]
+    fn a_write_is_allowed_to_the_holder_and_for_one_attempt_to_the_one_before() {
+        let tenure = |pid: u32, since| Tenure {
+            holder: format!("port-aws-operator-{pid}_abc"),
+            since: Duration::from_secs(since),
+        };
+        let process = |pid, key: &str| Process { pid, key: key.to_owned() };
+        let known = Known {
+            tenures: vec![tenure(1, 100), tenure(22, 200)],
+            processes: vec![process(1, "one"), process(2, "two"), process(22, "other")],
+        };
+        let allowed = |key, time| known.allows(&call(key, time));
+        assert!(allowed("one", 100) && allowed("one", 205) && allowed("other", 200) && allowed("other", 9000));
+        assert!(!allowed("one", 99) && !allowed("one", 206) && !allowed("other", 199));
+        assert!(!allowed("two", 250) && !allowed("unknown", 150));
+    }
+}
