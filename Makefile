@@ -13,6 +13,9 @@ RELEASE = $${CARGO_TARGET_DIR:-target}/release
 SCALE ?= --max-assume-role-rate 1000
 # End-to-end tests mostly wait for the operator, so more of them run than there are cores.
 E2E_THREADS ?= 6
+# Of the soak.
+FAULTS ?= 10000
+RESOURCES ?= 200
 # Every AWS action that the operator takes in the end-to-end tests.
 SEEN_ACTIONS := $(CURDIR)/target/seen-actions
 # What a test or the demo needs to find; each script prints where it is, and makes it once.
@@ -55,6 +58,11 @@ test-e2e: ## Tests of the operator against a real API server and the AWS backend
 	$(PARTS); export TESTKIT_SEEN_ACTIONS="$(SEEN_ACTIONS)"; \
 		$(CARGO) test $(WORKSPACE) --test e2e -- --test-threads=$(E2E_THREADS)
 	@hack/check-seen-actions.sh "$(BIN)/port-aws-operator" "$(SEEN_ACTIONS)"
+
+.PHONY: soak
+soak: prerequisites ## Have FAULTS=10000 calls fail under RESOURCES=200 (TESTKIT_SEED=N draws the same again)
+	$(PARTS); SOAK_FAULTS="$(FAULTS)" SOAK_RESOURCES="$(RESOURCES)" \
+		$(CARGO) test $(WORKSPACE) --test e2e -- --ignored --exact --nocapture soak::any_number_of_faults_leaves_no_trace
 
 .PHONY: bench
 bench: ## Time the queue and the planner (builds everything optimised)

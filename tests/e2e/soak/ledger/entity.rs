@@ -94,3 +94,64 @@ impl Entity {
 fn part(call: &Call) -> String {
     format!("{} {}", call.action, call.param("PolicyArn").unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// A call of the operator about a role.
+    fn call(action: &str, policy: &str, fault: Option<&str>, error: Option<&str>) -> Call {
+        serde_json::from_value(json!({
+            "seq": 1, "time": 1.0, "endTime": 2.0, "account": "111122223333", "accessKeyId": null, "service": "iam",
+            "action": action, "params": {"RoleName": "a", "PolicyArn": policy}, "userAgent": "port-aws-operator",
+            "status": if fault == Some("cut_after") { None } else { Some(error.map_or(200, |_| 404)) },
+            "errorCode": error, "applied": fault != Some("no_such_entity"), "fault": fault.map(|kind| json!({"id": "f", "kind": kind})),
+        }))
+        .expect("a call")
+    }
+
+    fn writes(action: &str, fault: Option<&str>) -> Call {
+        call(action, "p", fault, None)
+    }
+
+    #[test]
+    fn a_write_that_sets_what_is_set_is_needless_unless_its_effect_was_not_told() {
+        let mut entity = Entity::default();
+        assert_eq!(entity.take(&writes("AttachRolePolicy", None)), None);
+        assert_eq!(entity.take(&call("AttachRolePolicy", "q", None, None)), None);
+        assert!(entity.take(&writes("AttachRolePolicy", None)).is_some());
+        assert_eq!(entity.take(&writes("DetachRolePolicy", None)), None);
+        assert_eq!(entity.take(&writes("AttachRolePolicy", Some("cut_after"))), None);
+        assert_eq!(entity.take(&writes("AttachRolePolicy", None)), None);
+        entity.take(&call("GetRole", "", None, None));
+        assert!(entity.take(&writes("AttachRolePolicy", None)).is_some());
+        entity.take(&writes("DeleteRole", None));
+        assert_eq!(entity.take(&writes("AttachRolePolicy", None)), None);
+    }
+
+    #[test]
+    fn what_is_there_is_made_again_only_by_somebody_misled() {
+        let mut entity = Entity::default();
+        let exists = || call("CreateRole", "", None, Some("EntityAlreadyExists"));
+        assert!(entity.take(&exists()).is_some());
+        entity.take(&call("GetRole", "", Some("no_such_entity"), Some("NoSuchEntity")));
+        assert_eq!(entity.take(&exists()), None);
+        entity.take(&call("GetRole", "", None, None));
+        assert!(entity.take(&exists()).is_some());
+    }
+
+    #[test]
+    fn what_somebody_else_has_set_may_be_set_right() {
+        let mut entity = Entity::default();
+        let mut theirs = writes("UpdateRole", None);
+        theirs.user_agent = "somebody".to_owned();
+        theirs.params.insert("Description".to_owned(), "theirs".into());
+        let ours = writes("UpdateRole", None);
+        assert_eq!(entity.take(&ours), None);
+        assert_eq!(entity.take(&theirs), None);
+        assert_eq!(entity.take(&theirs), None);
+        assert_eq!(entity.take(&ours), None);
+        assert!(entity.take(&ours).is_some());
+    }
+}
