@@ -158,10 +158,10 @@ impl<'a> Pair<'a> {
         if self.running[which].is_running() { self.running[which].signal(Signal::CONT) } else { Ok(()) }
     }
 
-    /// The leader is stopped as it waits for an answer that asks for a write, and goes on when the other one acts.
+    /// The leader is stopped as it waits for the last answer before a write, and goes on when the other one acts.
     async fn depose(&mut self, leader: usize, rng: &mut fastrand::Rng) -> Result<()> {
         let backend = self.it.world().backend();
-        let held = backend.fault(Fault::hold_before().account(self.it.account()).action("GetRole")).await?;
+        let held = backend.fault(Fault::hold_before().account(self.it.account()).action("ListRolePolicies")).await?;
         let parked = backend.next_parked(&held, SOON).await?;
         let stopped = SystemTime::now();
         self.running[leader].signal(Signal::STOP)?;

@@ -26,7 +26,7 @@ const LATER: Duration = Duration::from_secs(8);
 
 /// What somebody attaches, each time another.
 const EXTRAS: [&str; 4] = [ADMIN, AUDIT, POWER, VIEW];
-const VIEW: &str = "arn:aws:iam::aws:policy/ViewOnlyAccess";
+const VIEW: &str = "arn:aws:iam::aws:policy/job-function/ViewOnlyAccess";
 
 pub enum Change {
     Create,
