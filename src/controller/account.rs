@@ -104,6 +104,12 @@ impl Context {
                 Err(error) => {
                     let goes_on = step.phase == Phase::Narrow && error.disposition.stalls();
                     let failure = self.aws_failure(&snapshot.key, &snapshot.key.account, &error).await;
+                    let unclear = matches!(error.reason, Reason::Unreachable | Reason::ConcurrentChange);
+                    if unclear && matches!(step.action, Action::CreateRole(_)) {
+                        // Only the answer may have been lost, of this attempt or of one before.
+                        let now = self.clock.now();
+                        self.with_account(snapshot, |account| account.role_made = Some(now));
+                    }
                     if goes_on {
                         refused.get_or_insert(error);
                     } else {
@@ -135,7 +141,12 @@ impl Context {
     ) {
         let now = self.clock.now();
         tracing::info!(key = %snapshot.key, operation = step.action.operation(), "{}", step.action.done());
-        self.with_account(snapshot, |account| account.settling.wrote(&step.action, now));
+        self.with_account(snapshot, |account| {
+            account.settling.wrote(&step.action, now);
+            if matches!(step.action, Action::CreateRole(_)) {
+                account.role_made = Some(now);
+            }
+        });
         self.count_correction(snapshot, &step.action);
         if let Some(role_id) = role_id {
             report.role_id = Some(role_id);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     api::{AccountState, AccountStatus, PortAwsIntegrationStatus, Reason, Use},
-    plan::Settling,
+    plan::{SETTLE_TIME, Settling},
     schedule::Disposition,
 };
 
@@ -46,6 +46,8 @@ pub(super) struct AccountMemory {
     /// The wait that was chosen after the last visit.
     pub(super) delay: Duration,
     pub(super) settling: Settling,
+    /// When we last made the role, or may have: IAM may not show it for a while.
+    pub(super) role_made: Option<Duration>,
     /// Since when IAM says that a role exists which it does not show.
     pub(super) hidden_since: Option<Duration>,
     /// Observe: what Enforce would change.
@@ -76,6 +78,7 @@ impl AccountMemory {
             failing: None,
             delay: Duration::ZERO,
             settling: Settling::default(),
+            role_made: None,
             hidden_since: None,
             pending: Vec::new(),
             gone: false,
@@ -111,8 +114,8 @@ impl AccountMemory {
 
     /// Forgets all but what may be in AWS: the account is a target anew.
     pub(super) fn begin_anew(&mut self) {
-        let (claimed, role_id) = (self.claimed, self.role_id.take());
-        *self = Self { claimed, role_id, ..Self::new() };
+        let (claimed, role_id, role_made) = (self.claimed, self.role_id.take(), self.role_made);
+        *self = Self { claimed, role_id, role_made, ..Self::new() };
     }
 
     /// It is not visited, and why is known without a visit. One that discovery found does not count.
@@ -130,6 +133,11 @@ impl AccountMemory {
         self.visited = true;
         self.skipped = discovered;
         self.answered = requested_at.cloned();
+    }
+
+    /// Whether a role that IAM does not show may be there all the same.
+    pub(super) fn may_be_hidden(&self, now: Duration) -> bool {
+        self.role_made.is_some_and(|at| now < at + SETTLE_TIME)
     }
 
     /// Forgets the failures: what is wanted, or who may do it, has changed.

@@ -248,6 +248,9 @@ impl Context {
             Ok(role) => role,
             Err(error) => return Ok(Some(self.aws_failure(&snapshot.key, &snapshot.key.account, &error).await)),
         };
+        if role.is_none() && snapshot.account.may_be_hidden(self.clock.now()) {
+            return Ok(Some(Failure::hidden(&target.role_name)));
+        }
         let deleting = object.metadata.deletion_timestamp.is_some();
         let retained = deleting && snapshot.account.state == AccountState::Removed;
         let lets_go = retained || abandon || object.spec.mode == Mode::Observe;
@@ -362,6 +365,9 @@ impl Context {
         match api.execute(turn, target, action).await {
             Ok(_) => {
                 tracing::info!(key = %snapshot.key, operation = action.operation(), "{}", action.done());
+                if *action == Action::DeleteRole {
+                    self.with_account(snapshot, |account| account.role_made = None);
+                }
                 if !matches!(action, Action::DetachPolicy(_)) {
                     let arn = if *action == Action::DeleteProvider { &target.provider_arn } else { &target.role_arn };
                     let note = format!("account {}: {} ({arn})", snapshot.key.account, action.done());
