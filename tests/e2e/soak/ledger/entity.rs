@@ -1,12 +1,15 @@
 //! What the operator can know of a role or a provider, and whether a write was needless by that.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde_json::Value;
 use testkit::aws::Call;
 
 /// Faults after which the operator may not know whether its call took effect.
 const UNSURE: [&str; 5] = ["cut_after", "hang", "hold_after", "hold_before", "latency"];
+
+/// Calls that lead up to one that is wrong.
+const SHOWN: usize = 16;
 
 /// What a call is about, in its account.
 pub fn of(call: &Call) -> Option<String> {
@@ -26,11 +29,17 @@ pub struct Entity {
     unsure: bool,
     /// Reads that were answered with "not there", and not with the truth since.
     misled: BTreeSet<String>,
+    /// The last calls about it, as a message shows them.
+    recent: VecDeque<String>,
 }
 
 impl Entity {
     /// Takes a call over, in the order of their arrival. Says if it was a needless write of the operator.
     pub fn take(&mut self, call: &Call) -> Option<String> {
+        if self.recent.len() == SHOWN {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(line(call));
         if !call.is_write() {
             if call.is_by_operator() {
                 self.read(call);
@@ -49,7 +58,7 @@ impl Entity {
             let code = call.error_code.as_deref().filter(|_| call.applied);
             let missed = matches!(code, Some("EntityAlreadyExists" | "NoSuchEntity"));
             if knows && (again || missed) {
-                wrong = Some(format!("needless: {call:?}"));
+                wrong = Some(format!("needless: {call:?} after {:#?}", self.recent));
             }
         }
         if took_effect {
@@ -88,6 +97,17 @@ impl Entity {
         }
         self.last.insert(part(call), set);
     }
+}
+
+fn line(call: &Call) -> String {
+    let who = if call.is_by_operator() { "operator" } else { "somebody" };
+    let Call { seq, time, end_time, action, status, error_code, applied, .. } = call;
+    let fault = call.fault.as_ref().map_or("no fault", |fault| fault.kind.as_str());
+    let error = error_code.as_deref().unwrap_or("no error");
+    let took = end_time.unwrap_or_default() - time;
+    format!(
+        "{seq} at {time:.3} for {took:.3} s: {who} {action}, {fault}, {error}, status {status:?}, applied {applied}"
+    )
 }
 
 /// Which part of it a write sets.
