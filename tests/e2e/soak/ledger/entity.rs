@@ -25,8 +25,9 @@ pub fn of(call: &Call) -> Option<String> {
 pub struct Entity {
     /// The last write to each part of it, whoever made it, with what it set.
     last: BTreeMap<String, String>,
-    /// A write was made of whose effect the operator was not told, and it has not looked since.
-    unsure: bool,
+    /// A write was made of whose effect the operator was not told, and it has not looked since; when the write
+    /// ended, which may be long after the operator gave it up.
+    unsure: Option<f64>,
     /// Reads that were answered with "not there", and not with the truth since.
     misled: BTreeSet<String>,
     /// The last calls about it, as a message shows them.
@@ -52,8 +53,11 @@ impl Entity {
         if call.is_by_operator() {
             let unsure = call.fault.as_ref().is_some_and(|fault| UNSURE.contains(&fault.kind.as_str()));
             // Of the call itself as well: one that hung may take effect after the next one.
-            self.unsure |= unsure;
-            let knows = !self.unsure && self.misled.is_empty();
+            if unsure {
+                let end = call.end_time.unwrap_or(f64::MAX);
+                self.unsure = Some(self.unsure.map_or(end, |other| other.max(end)));
+            }
+            let knows = self.unsure.is_none() && self.misled.is_empty();
             let again = took_effect && self.last.get(&part(call)) == Some(&set);
             let code = call.error_code.as_deref().filter(|_| call.applied);
             let missed = matches!(code, Some("EntityAlreadyExists" | "NoSuchEntity"));
@@ -73,8 +77,9 @@ impl Entity {
             self.misled.insert(call.action.clone());
         } else if call.applied && call.status.is_some() {
             self.misled.remove(&call.action);
-            if matches!(call.action.as_str(), "GetRole" | "GetOpenIDConnectProvider") {
-                self.unsure = false;
+            let looks = matches!(call.action.as_str(), "GetRole" | "GetOpenIDConnectProvider");
+            if looks && self.unsure.is_some_and(|end| end < call.time) {
+                self.unsure = None;
             }
         }
     }
@@ -144,7 +149,10 @@ mod tests {
         assert_eq!(entity.take(&writes("DetachRolePolicy", None)), None);
         assert_eq!(entity.take(&writes("AttachRolePolicy", Some("cut_after"))), None);
         assert_eq!(entity.take(&writes("AttachRolePolicy", None)), None);
+        // It ended after that read had begun.
         entity.take(&call("GetRole", "", None, None));
+        assert_eq!(entity.take(&writes("AttachRolePolicy", None)), None);
+        entity.take(&Call { time: 3.0, ..call("GetRole", "", None, None) });
         assert!(entity.take(&writes("AttachRolePolicy", None)).is_some());
         entity.take(&writes("DeleteRole", None));
         assert_eq!(entity.take(&writes("AttachRolePolicy", None)), None);
