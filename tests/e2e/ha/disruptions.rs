@@ -27,6 +27,8 @@ const RETRY: Duration = Duration::from_millis(834);
 const ATTEMPT: Duration = Duration::from_secs(5);
 /// What calls to the API server add to a takeover, on a busy machine.
 const CALLS: Duration = Duration::from_secs(5);
+/// Enough for the SDK to ask again for the answer that came too late, and for a write.
+const ALONE: Duration = Duration::from_millis(1500);
 const LONGEST: Duration = Duration::from_secs(150);
 
 /// Set to a number, it has the test draw the same again.
@@ -80,7 +82,7 @@ impl<'a> Pair<'a> {
         options.log = options.log.with_extension(format!("{number}.log"));
         options.credentials = Some(credentials.clone());
         let operator = Operator::spawn(&options)?;
-        self.record.started(Process { pid: operator.pid(), key: credentials.access_key_id });
+        self.record.started(Process { pid: operator.pid(), key: credentials.access_key_id, stopped: None });
         self.running.push(operator);
         Ok(())
     }
@@ -159,18 +161,24 @@ impl<'a> Pair<'a> {
     }
 
     /// The leader is stopped as it waits for the last answer before a write, and goes on when the other one acts.
+    /// For a moment it cannot learn that from the API server then, so that only its own clock keeps it from writing.
     async fn depose(&mut self, leader: usize, rng: &mut fastrand::Rng) -> Result<()> {
         let backend = self.it.world().backend();
         let held = backend.fault(Fault::hold_before().account(self.it.account()).action("ListRolePolicies")).await?;
         let parked = backend.next_parked(&held, SOON).await?;
         let stopped = SystemTime::now();
         self.running[leader].signal(Signal::STOP)?;
+        self.record.stopped(self.running[leader].pid(), stopped);
         backend.release(&parked.id, true, true).await?;
         backend.delete_fault(&held).await?;
         self.takeover(stopped, 1 - leader).await?;
         // Also when nothing that had started before could still be under way.
         tokio::time::sleep(Duration::from_millis(rng.u64(0..7000))).await;
+        let plane = self.it.world().plane();
+        plane.signal_api_server(Signal::STOP)?;
         self.running[leader].signal(Signal::CONT)?;
+        tokio::time::sleep(ALONE).await;
+        plane.signal_api_server(Signal::CONT)?;
         let code = self.running[leader].wait(SOON).await;
         if code == Some(1) { Ok(()) } else { Err(Error::Setup(format!("it ended with {code:?}, not with 1"))) }
     }

@@ -20,11 +20,16 @@ use super::ATTEMPT;
 /// Far less than anybody holds the Lease.
 const PERIOD: Duration = Duration::from_millis(100);
 
+/// What had left a process before it was stopped has arrived by then.
+const ARRIVAL: Duration = Duration::from_secs(1);
+
 /// One that was started, and the key of its calls.
 #[derive(Debug, Clone)]
 pub struct Process {
     pub pid: u32,
     pub key: String,
+    /// Since when it is stopped for so long that it may never write again.
+    pub stopped: Option<Duration>,
 }
 
 /// A holder, from the time on that it wrote itself before it took the Lease.
@@ -65,6 +70,13 @@ impl Record {
 
     pub fn started(&self, process: Process) {
         lock(&self.known).processes.push(process);
+    }
+
+    /// Says that a process is stopped, until it has lost the Lease.
+    pub fn stopped(&self, pid: u32, at: SystemTime) {
+        let mut known = lock(&self.known);
+        let process = known.processes.iter_mut().find(|process| process.pid == pid);
+        process.into_iter().for_each(|process| process.stopped = Some(unix(at)));
     }
 
     pub fn processes(&self) -> Vec<Process> {
@@ -113,6 +125,9 @@ impl Known {
         let at = Duration::from_secs_f64(call.time);
         let process = self.processes.iter().find(|process| Some(&process.key) == call.access_key_id.as_ref());
         let Some(process) = process else { return false };
+        if process.stopped.is_some_and(|stopped| at > stopped + ARRIVAL) {
+            return false;
+        }
         let own = self.tenures.iter().enumerate().filter(|(_, tenure)| is_of(&tenure.holder, process.pid));
         let mut terms = own.map(|(index, tenure)| (tenure.since, self.tenures.get(index + 1).map(|next| next.since)));
         terms.any(|(from, to)| from <= at && to.is_none_or(|to| at <= to + ATTEMPT))
@@ -152,7 +167,7 @@ mod tests {
             holder: format!("port-aws-operator-{pid}_abc"),
             since: Duration::from_secs(since),
         };
-        let process = |pid, key: &str| Process { pid, key: key.to_owned() };
+        let process = |pid, key: &str| Process { pid, key: key.to_owned(), stopped: None };
         let known = Known {
             tenures: vec![tenure(1, 100), tenure(22, 200)],
             processes: vec![process(1, "one"), process(2, "two"), process(22, "other")],
@@ -161,5 +176,9 @@ mod tests {
         assert!(allowed("one", 100) && allowed("one", 205) && allowed("other", 200) && allowed("other", 9000));
         assert!(!allowed("one", 99) && !allowed("one", 206) && !allowed("other", 199));
         assert!(!allowed("two", 250) && !allowed("unknown", 150));
+
+        let stopped = Process { stopped: Some(Duration::from_secs(190)), ..process(1, "one") };
+        let known = Known { processes: vec![stopped], ..known };
+        assert!(known.allows(&call("one", 191)) && !known.allows(&call("one", 192)));
     }
 }
