@@ -6,7 +6,7 @@ mod ledger;
 mod memory;
 mod subject;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::{StreamExt, TryStreamExt, future::try_join_all, stream};
 use serde_json::{Value, json};
@@ -106,6 +106,7 @@ async fn scenario() -> Result<Scenario> {
     it.operator_options().env.push(("RUST_LOG".to_owned(), "info".to_owned()));
     it.start_operator().await?;
     it.watch()?.keep_last();
+    it.watch()?.writes_may_take(chaos::OUTAGE + Duration::from_secs(2));
     Ok(it)
 }
 

@@ -29,6 +29,8 @@ const ATTEMPT: Duration = Duration::from_secs(5);
 const CALLS: Duration = Duration::from_secs(5);
 /// Enough for the SDK to ask again for the answer that came too late, and for a write.
 const ALONE: Duration = Duration::from_millis(1500);
+/// Of a process, in milliseconds; shorter than its Lease.
+const PAUSE: u64 = 3000;
 const LONGEST: Duration = Duration::from_secs(150);
 
 /// Set to a number, it has the test draw the same again.
@@ -38,7 +40,6 @@ const SEED: &str = "TESTKIT_SEED";
 enum Disruption {
     KillLeader,
     KillStandby,
-    /// Shorter than its Lease.
     PauseLeader,
     PauseStandby,
     /// Amid a pass, until the other one has taken over.
@@ -146,8 +147,8 @@ impl<'a> Pair<'a> {
                 self.takeover(killed, 0).await
             }
             Disruption::KillStandby => self.running.remove(standby).kill().await,
-            Disruption::PauseLeader => self.pause(leader, rng.u64(100..3000)).await,
-            Disruption::PauseStandby => self.pause(standby, rng.u64(100..3000)).await,
+            Disruption::PauseLeader => self.pause(leader, rng.u64(100..PAUSE)).await,
+            Disruption::PauseStandby => self.pause(standby, rng.u64(100..PAUSE)).await,
             Disruption::DeposeLeader => self.depose(leader, rng).await,
             Disruption::RestartApiServer => self.it.world().plane().restart_api_server().await,
         }
@@ -204,6 +205,7 @@ async fn play(seed: u64) -> Result<()> {
     let args = SHORT_LEASE.into_iter().chain(["--max-passes", "1", "--max-deletions", "0"]);
     let mut it = Scenario::builder("disrupted", OPERATOR).world(world).args(args).without_operator().start().await?;
     it.operator_options().lease = LeaseName::Shared(it.namespace().to_owned());
+    it.watch()?.writes_may_take(Duration::from_millis(PAUSE) + Duration::from_secs(2));
     let options = it.operator_options().clone();
     let record = Record::follow(world.plane().admin_client()?, it.namespace());
     let mut rng = fastrand::Rng::with_seed(seed);

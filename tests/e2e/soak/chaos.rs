@@ -19,6 +19,8 @@ use super::{
 const PER_OUTAGE: usize = 125;
 /// More than an attempt of the operator at a call.
 const NEVER: Duration = Duration::from_secs(12);
+/// How long the API server is silent, or refuses everything, at most.
+pub const OUTAGE: Duration = Duration::from_millis(2500);
 const PERIOD: Duration = Duration::from_millis(100);
 
 const READS: [&str; 4] = ["GetOpenIDConnectProvider", "GetRole", "ListAttachedRolePolicies", "ListRolePolicies"];
@@ -75,7 +77,7 @@ pub async fn in_the_cluster(it: &Scenario, ledger: &Ledger<'_>, seed: u64) -> Re
             break;
         }
         let outage = [Outage::Restart, Outage::Silence, Outage::Refusal][turn % 3];
-        happen(it, outage, Duration::from_millis(rng.u64(500..2500))).await?;
+        happen(it, outage, OUTAGE.mul_f64(0.2 + 0.8 * rng.f64())).await?;
         ledger.add(&format!("{outage:?}").to_lowercase());
     }
     Ok(())

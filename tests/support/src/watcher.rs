@@ -39,6 +39,8 @@ struct Record {
     all_namespaces: bool,
     /// Whether [`StatusWatch::keep_last`] was asked for.
     keep_last: bool,
+    /// What [`StatusWatch::writes_may_take`] was told.
+    late: Option<Duration>,
     objects: BTreeMap<String, History>,
     violations: Vec<String>,
     last_error: Option<String>,
@@ -93,6 +95,11 @@ impl StatusWatch {
     /// version is checked all the same.
     pub fn keep_last(&self) {
         self.lock().keep_last = true;
+    }
+
+    /// Says that something holds writes up for so long at most.
+    pub fn writes_may_take(&self, time: Duration) {
+        self.lock().late = Some(time);
     }
 
     /// The present version of an object; `null` if it is not there (any more).
@@ -247,7 +254,7 @@ impl Record {
         }
         let mut broken = kstatus::check(&new);
         if let Some(old) = old.filter(|_| adjacent && same("uid")) {
-            broken.extend(kstatus::check_transition(old, &new));
+            broken.extend(kstatus::check_late_transition(old, &new, self.late.unwrap_or(kstatus::USUAL)));
         }
         let version = field(&new, "resourceVersion");
         let broken = broken.into_iter().map(|rule| format!("{name} at version {version}: {rule}"));
