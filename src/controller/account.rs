@@ -74,6 +74,7 @@ impl Context {
     /// What the reading alone says of the role: its ID if we made it, and whether Port uses it.
     fn note_role(&self, report: &mut Report, desired: &Desired, observed: &Observed, snapshot: &Snapshot) {
         let Some(role) = &observed.role else { return };
+        self.with_account(snapshot, |account| account.role_made = None);
         let whose = ownership(role, &desired.claim, snapshot.account.role_id.as_deref());
         if let Ownership::Ours(origin) = whose {
             report.role_id = (origin == Origin::Created).then(|| role.role_id.clone());

@@ -46,7 +46,7 @@ pub(super) struct AccountMemory {
     /// The wait that was chosen after the last visit.
     pub(super) delay: Duration,
     pub(super) settling: Settling,
-    /// When we last made the role, or may have: IAM may not show it for a while.
+    /// When we made the role, or may have, until IAM has shown it, which may take a while.
     pub(super) role_made: Option<Duration>,
     /// Since when IAM says that a role exists which it does not show.
     pub(super) hidden_since: Option<Duration>,

@@ -76,7 +76,9 @@ impl Record {
     pub fn stopped(&self, pid: u32, at: SystemTime) {
         let mut known = lock(&self.known);
         let process = known.processes.iter_mut().find(|process| process.pid == pid);
-        process.into_iter().for_each(|process| process.stopped = Some(unix(at)));
+        if let Some(process) = process {
+            process.stopped = Some(unix(at));
+        }
     }
 
     pub fn processes(&self) -> Vec<Process> {
