@@ -17,6 +17,9 @@ RELEASE = $${CARGO_TARGET_DIR:-target}/release
 SCALE ?= --max-assume-role-rate 1000
 # End-to-end tests mostly wait for the operator, so more of them run than there are cores.
 E2E_THREADS ?= 6
+# Of the soak.
+FAULTS ?= 10000
+RESOURCES ?= 200
 # Every AWS action that the operator takes in the end-to-end tests.
 SEEN_ACTIONS := $(CURDIR)/target/seen-actions
 # What a test or the demo needs to find; each script prints where it is, and makes it once.
@@ -73,6 +76,11 @@ simulate: build-simulation ## Simulations with SEEDS seeds from FIRST
 .PHONY: build-simulation
 build-simulation:
 	$(CARGO) build --locked --profile sim --package simulation
+
+.PHONY: soak
+soak: prerequisites ## Have FAULTS=10000 calls fail under RESOURCES=200 (TESTKIT_SEED=N draws the same again)
+	$(PARTS); SOAK_FAULTS="$(FAULTS)" SOAK_RESOURCES="$(RESOURCES)" \
+		$(CARGO) test $(WORKSPACE) --test e2e -- --ignored --exact --nocapture soak::any_number_of_faults_leaves_no_trace
 
 .PHONY: bench
 bench: ## Time the queue and the planner (builds everything optimised)

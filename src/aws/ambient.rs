@@ -24,18 +24,20 @@ use crate::{
 
 /// Longest wait for one attempt at a call.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest wait for a call with its retries. The SDK itself sets no bound.
-pub const OPERATION_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest wait for credentials from their source.
+const PROVIDE_TIMEOUT: Duration = Duration::from_secs(30);
 /// The SDK's own attempts at a call; what is left is for our backoff.
 const ATTEMPTS: u32 = 2;
 /// How long credentials without an end are kept before they are asked for again.
 const LIFE_WITHOUT_END: Duration = Duration::from_secs(15 * 60);
 
-fn timeouts() -> TimeoutConfig {
+/// Bounds on each call with its retries, and on each attempt at it; the SDK itself sets none.
+fn timeouts(limit: Duration) -> TimeoutConfig {
+    let attempt = ATTEMPT_TIMEOUT.min(limit);
     TimeoutConfig::builder()
-        .connect_timeout(ATTEMPT_TIMEOUT / 2)
-        .operation_attempt_timeout(ATTEMPT_TIMEOUT)
-        .operation_timeout(OPERATION_TIMEOUT)
+        .connect_timeout(attempt / 2)
+        .operation_attempt_timeout(attempt)
+        .operation_timeout(limit)
         .build()
 }
 
@@ -74,32 +76,33 @@ pub struct Ambient {
 
 impl Ambient {
     /// Loads region, endpoints and the source of credentials from the environment, as every AWS tool
-    /// does. Without a region `us-east-1` serves, where IAM lives.
-    pub async fn load(clock: Clock) -> Self {
+    /// does. Without a region `us-east-1` serves, where IAM lives. `limit` bounds each call with its
+    /// retries.
+    pub async fn load(clock: Clock, limit: Duration) -> Self {
         // Not from instance metadata: its region changes nothing for IAM, and asking takes seconds.
         let region = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
             .or_else(ProfileFileRegionProvider::new())
             .or_else(Region::new("us-east-1"));
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .region(region)
-            .timeout_config(timeouts())
+            .timeout_config(timeouts(limit))
             .retry_config(retries());
         if let Ok(name) = aws_config::AppName::new(concat!("port-aws-operator-", env!("CARGO_PKG_VERSION"))) {
             loader = loader.app_name(name);
         }
         let config = loader.load().await.into_builder().http_client(OneConnector::default()).build();
-        Self::new(&config, clock)
+        Self::new(&config, clock, limit)
     }
 
     /// Takes the SDK's configuration, with its source of credentials; timeouts and retries are ours.
     #[must_use]
-    pub fn new(config: &SdkConfig, clock: Clock) -> Self {
+    pub fn new(config: &SdkConfig, clock: Clock, limit: Duration) -> Self {
         let provider = config.credentials_provider();
         // Calls are signed with credentials that we keep ourselves, so the SDK has none to keep.
         let config = config
             .to_builder()
             .identity_cache(IdentityCache::no_cache())
-            .timeout_config(timeouts())
+            .timeout_config(timeouts(limit))
             .retry_config(retries())
             .build();
         Self { config, provider, known: Arc::default(), metrics: Metrics::default(), clock }
@@ -175,7 +178,7 @@ impl Ambient {
         let Some(provider) = &self.provider else {
             return Err(CredentialsError::Unavailable("no source is configured".to_owned()));
         };
-        match tokio::time::timeout(OPERATION_TIMEOUT, provider.provide_credentials()).await {
+        match tokio::time::timeout(PROVIDE_TIMEOUT, provider.provide_credentials()).await {
             Ok(Ok(credentials)) => Ok(credentials),
             Ok(Err(error)) => {
                 let detail = aws_smithy_types::error::display::DisplayErrorContext(&error).to_string();

@@ -4,7 +4,7 @@ use aws_sdk_iam::{
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
-use super::{AccountApi, classify::AwsError};
+use super::{AccountApi, Turn, classify::AwsError};
 use crate::{
     api::Reason,
     domain::tags::Tags,
@@ -13,12 +13,11 @@ use crate::{
 };
 
 impl AccountApi {
-    /// Makes one write. Creating a role gives IAM's ID of it.
+    /// Makes one write, whose turn has come. Creating a role gives IAM's ID of it.
     ///
     /// # Errors
     /// If AWS refuses it. A deletion of what is gone already has succeeded.
-    pub async fn execute(&self, target: &Target, action: &Action) -> Result<Option<String>, AwsError> {
-        self.pace.turn().await;
+    pub async fn execute(&self, _: Turn, target: &Target, action: &Action) -> Result<Option<String>, AwsError> {
         let failed = |error: BuildError| unsendable(action.operation(), &error);
         match action {
             Action::CreateRole(role) => return self.create_role(role).await.map(Some),

@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-pub use ambient::{Ambient, Caller, OPERATION_TIMEOUT};
+pub use ambient::{Ambient, Caller};
 pub use assumed::Reach;
 pub use classify::{AwsError, Fault, classify};
 pub use credentials::CredentialsError;
@@ -39,6 +39,12 @@ pub struct Pace {
     clock: Clock,
 }
 
+/// A call's turn, which has come. It is waited for before it is asked whether the write may start, so that it
+/// starts right then.
+#[derive(Debug)]
+#[must_use]
+pub struct Turn(());
+
 impl Pace {
     /// A full allowance.
     #[must_use]
@@ -59,6 +65,14 @@ impl Pace {
 pub struct AccountApi {
     iam: aws_sdk_iam::Client,
     pace: Pace,
+}
+
+impl AccountApi {
+    /// Waits for the turn of a write.
+    pub async fn turn(&self) -> Turn {
+        self.pace.turn().await;
+        Turn(())
+    }
 }
 
 /// Every account that the operator reaches.

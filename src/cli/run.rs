@@ -83,30 +83,39 @@ pub struct ElectionArgs {
     pub no_leader_election: bool,
 
     /// Name of the Lease that the acting process holds; each release in a namespace needs its own
-    #[arg(long, env = "PORT_AWS_OPERATOR_LEASE_NAME", default_value = "port-aws-operator", value_name = "NAME")]
+    #[arg(long, env = "PORT_AWS_OPERATOR_LEASE_NAME", default_value = "port-aws-operator", value_name = "NAME", value_parser = object_name)]
     pub lease_name: String,
 
     /// Its namespace. The default is that of the Pod, or of the kubeconfig's context
     #[arg(long, env = "PORT_AWS_OPERATOR_LEASE_NAMESPACE", value_name = "NAMESPACE")]
     pub lease_namespace: Option<String>,
 
-    /// Seconds without a renewal after which another process takes over. No write to AWS starts in the last
-    /// 35 of them
-    #[arg(long, env = "PORT_AWS_OPERATOR_LEASE_DURATION", default_value_t = 60, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(50..=3600))]
+    /// Seconds without a renewal after which another process takes over. A call to AWS may take half of them,
+    /// and 30 at most; no write starts that might outlast the Lease. Below 50 a slow answer counts as none
+    #[arg(long, env = "PORT_AWS_OPERATOR_LEASE_DURATION", default_value_t = 60, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(10..=3600))]
     pub lease_duration: u64,
 }
 
+/// A name as the API server takes it; it would refuse another one again and again.
+fn object_name(text: &str) -> Result<String, String> {
+    let edge =
+        |letter: Option<char>| letter.is_some_and(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit());
+    let inner = |letter: char| edge(Some(letter)) || letter == '-' || letter == '.';
+    let good = edge(text.chars().next()) && edge(text.chars().last()) && text.chars().all(inner) && text.len() <= 253;
+    let rule = "an object's name has lower-case letters, digits, '-' and '.', begins and ends with a letter or digit, and has 253 characters at most";
+    if good { Ok(text.to_owned()) } else { Err(rule.to_owned()) }
+}
+
 impl ElectionArgs {
+    fn times(&self) -> LeaseTimes {
+        LeaseTimes::of(Duration::from_secs(self.lease_duration))
+    }
+
     fn options(&self, client: &Client, instance: &str) -> Option<LeaseOptions> {
-        let times = LeaseTimes {
-            duration: Duration::from_secs(self.lease_duration),
-            renew: Duration::from_secs(self.lease_duration / 6),
-            retry: Duration::from_secs(5),
-        };
         let namespace = self.lease_namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
         // A container that starts again in its Pod is another candidate.
         let identity = format!("{instance}_{:08x}", fastrand::u32(..));
-        let options = LeaseOptions { namespace, name: self.lease_name.clone(), identity, times };
+        let options = LeaseOptions { namespace, name: self.lease_name.clone(), identity, times: self.times() };
         (!self.no_leader_election).then_some(options)
     }
 }
@@ -146,6 +155,24 @@ impl RunArgs {
     }
 
     async fn serve(self) -> Result<(), String> {
+        // Before anything else: until then a signal would end the process as if it had crashed.
+        let stop = stop_signal()?;
+        let starting = self.prepare();
+        let (client, aws, options) = tokio::select! {
+            biased;
+            () = controller::stopped(stop.clone()) => {
+                tracing::info!("port-aws-operator ends before it has begun");
+                return Ok(());
+            }
+            prepared = starting => prepared?,
+        };
+        controller::run(client, aws, options, stop).await?;
+        tracing::info!("port-aws-operator ends");
+        Ok(())
+    }
+
+    /// Opens what is asked for, and finds the way to the cluster and to AWS.
+    async fn prepare(self) -> Result<(Client, Aws, Options), String> {
         let metrics = Metrics::default();
         serve_metrics(&self.metrics_addr, &metrics).await?;
         let clock = Clock::system();
@@ -164,7 +191,7 @@ impl RunArgs {
         let instance =
             std::env::var("HOSTNAME").unwrap_or_else(|_| format!("port-aws-operator-{}", std::process::id()));
         let lease = self.election.options(&client, &instance);
-        let ambient = Ambient::load(clock).await.measured(&metrics);
+        let ambient = Ambient::load(clock, self.election.times().aws_call()).await.measured(&metrics);
         greet_aws(&ambient).await;
         let aws = Aws::new(ambient, clock, f64::from(self.max_assume_role_rate));
         let total = usize::from(self.max_passes);
@@ -180,9 +207,7 @@ impl RunArgs {
             metrics,
             clock,
         };
-        controller::run(client, aws, options, stop_signal()?).await?;
-        tracing::info!("port-aws-operator ends");
-        Ok(())
+        Ok((client, aws, options))
     }
 }
 
@@ -277,4 +302,44 @@ fn stop_signal() -> Result<watch::Receiver<bool>, String> {
         std::process::exit(1);
     });
     Ok(receiver)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        election: ElectionArgs,
+    }
+
+    fn parse(args: &[&str]) -> Result<ElectionArgs, String> {
+        let line = Line::try_parse_from([&["it"], args].concat());
+        line.map(|line| line.election).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_lease_that_cannot_be_is_refused_with_the_reason() {
+        let usual = parse(&[]).unwrap();
+        assert_eq!(
+            (usual.lease_name.as_str(), usual.times().aws_call()),
+            ("port-aws-operator", Duration::from_secs(30))
+        );
+        assert_eq!(parse(&["--lease-duration", "10"]).unwrap().times().aws_call(), Duration::from_secs(5));
+        for (flag, value, reason) in [
+            ("--lease-duration", "9", "9 is not in 10..=3600"),
+            ("--lease-duration", "3601", "3601 is not in 10..=3600"),
+            ("--lease-name", "", "an object's name"),
+            ("--lease-name", "Upper", "an object's name"),
+            ("--lease-name", "a/b", "an object's name"),
+        ] {
+            let error = parse(&[flag, value]).unwrap_err();
+            assert!(error.contains(flag) && error.contains(reason), "{error}");
+        }
+        assert_eq!(parse(&["--lease-name", "a.b-1"]).unwrap().lease_name, "a.b-1");
+    }
 }

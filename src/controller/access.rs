@@ -66,10 +66,9 @@ async fn keep(
     if carries(metadata, IN_USE) == wanted {
         return Ok(());
     }
-    context.may_tell()?;
     let resource = ApiResource::erase::<PortAwsAccess>(&());
     let api = Api::<DynamicObject>::all_with(context.client.clone(), &resource);
-    store::write_finalizer(&api, metadata, IN_USE, wanted).await
+    store::write_finalizer(&context.leadership, &api, metadata, IN_USE, wanted).await
 }
 
 async fn publish(context: &Context, access: &PortAwsAccess) -> Result<Action, StoreError> {
@@ -100,8 +99,7 @@ async fn publish(context: &Context, access: &PortAwsAccess) -> Result<Action, St
     if !wait.is_zero() {
         return Ok(Action::requeue(wait));
     }
-    context.may_tell()?;
-    let written = store::write_status(&Api::all(context.client.clone()), access, &status).await?;
+    let written = store::write_status(&context.leadership, &Api::all(context.client.clone()), access, &status).await?;
     context.metrics.wrote_status("PortAwsAccess");
     if let Some(known) = context.written_accesses().get_mut(&name) {
         let resource_version = written.metadata.resource_version.unwrap_or_default();

@@ -74,6 +74,7 @@ impl Context {
     /// What the reading alone says of the role: its ID if we made it, and whether Port uses it.
     fn note_role(&self, report: &mut Report, desired: &Desired, observed: &Observed, snapshot: &Snapshot) {
         let Some(role) = &observed.role else { return };
+        self.with_account(snapshot, |account| account.role_made = None);
         let whose = ownership(role, &desired.claim, snapshot.account.role_id.as_deref());
         if let Ownership::Ours(origin) = whose {
             report.role_id = (origin == Origin::Created).then(|| role.role_id.clone());
@@ -97,12 +98,19 @@ impl Context {
             if refused.is_some() && step.phase > Phase::Narrow {
                 break;
             }
+            let turn = api.turn().await;
             self.gate(snapshot)?;
-            match api.execute(&desired.target, &step.action).await {
+            match api.execute(turn, &desired.target, &step.action).await {
                 Ok(role_id) => self.wrote(snapshot, desired, &step, role_id, report).await,
                 Err(error) => {
                     let goes_on = step.phase == Phase::Narrow && error.disposition.stalls();
                     let failure = self.aws_failure(&snapshot.key, &snapshot.key.account, &error).await;
+                    let unclear = matches!(error.reason, Reason::Unreachable | Reason::ConcurrentChange);
+                    if unclear && matches!(step.action, Action::CreateRole(_)) {
+                        // Only the answer may have been lost, of this attempt or of one before.
+                        let now = self.clock.now();
+                        self.with_account(snapshot, |account| account.role_made = Some(now));
+                    }
                     if goes_on {
                         refused.get_or_insert(error);
                     } else {
@@ -134,7 +142,12 @@ impl Context {
     ) {
         let now = self.clock.now();
         tracing::info!(key = %snapshot.key, operation = step.action.operation(), "{}", step.action.done());
-        self.with_account(snapshot, |account| account.settling.wrote(&step.action, now));
+        self.with_account(snapshot, |account| {
+            account.settling.wrote(&step.action, now);
+            if matches!(step.action, Action::CreateRole(_)) {
+                account.role_made = Some(now);
+            }
+        });
         self.count_correction(snapshot, &step.action);
         if let Some(role_id) = role_id {
             report.role_id = Some(role_id);

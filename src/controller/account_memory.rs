@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::access_version::AccessVersion;
 use crate::{
     api::{AccountState, AccountStatus, PortAwsIntegrationStatus, Reason, Use},
-    plan::Settling,
+    plan::{SETTLE_TIME, Settling},
     schedule::Disposition,
 };
 
@@ -47,6 +47,8 @@ pub(super) struct AccountMemory {
     /// The wait that was chosen after the last visit.
     pub(super) delay: Duration,
     pub(super) settling: Settling,
+    /// When we made the role, or may have, until IAM has shown it, which may take a while.
+    pub(super) role_made: Option<Duration>,
     /// Since when IAM says that a role exists which it does not show.
     pub(super) hidden_since: Option<Duration>,
     /// Observe: what Enforce would change.
@@ -79,6 +81,7 @@ impl AccountMemory {
             failing: None,
             delay: Duration::ZERO,
             settling: Settling::default(),
+            role_made: None,
             hidden_since: None,
             pending: Vec::new(),
             gone: false,
@@ -115,8 +118,8 @@ impl AccountMemory {
 
     /// Forgets all but what may be in AWS: the account is a target anew.
     pub(super) fn begin_anew(&mut self) {
-        let (claimed, role_id) = (self.claimed, self.role_id.take());
-        *self = Self { claimed, role_id, ..Self::new() };
+        let (claimed, role_id, role_made) = (self.claimed, self.role_id.take(), self.role_made);
+        *self = Self { claimed, role_id, role_made, ..Self::new() };
     }
 
     /// It is not visited, and why is known without a visit. One that discovery found does not count.
@@ -134,6 +137,11 @@ impl AccountMemory {
         self.visited = true;
         self.skipped = discovered;
         self.answered = requested_at.cloned();
+    }
+
+    /// Whether a role that IAM does not show may be there all the same.
+    pub(super) fn may_be_hidden(&self, now: Duration) -> bool {
+        self.role_made.is_some_and(|at| now < at + SETTLE_TIME)
     }
 
     /// Forgets the failures: what is wanted, or who may do it, has changed.

@@ -14,7 +14,7 @@ use kube::{
     api::{Patch, PatchParams, PostParams},
 };
 
-use super::store;
+use super::{lease::Leadership, store::StoreError};
 use crate::{
     api::{PortAwsIntegration, Reason, cut},
     clock::Clock,
@@ -49,10 +49,11 @@ struct NoteKey {
     note: String,
 }
 
-/// Publishes events; that fails is only logged.
+/// Publishes events, while this process leads; what fails is only logged.
 #[derive(Clone)]
 pub(super) struct Events {
     client: Client,
+    leadership: Leadership,
     instance: String,
     clock: Clock,
     metrics: Metrics,
@@ -60,8 +61,14 @@ pub(super) struct Events {
 }
 
 impl Events {
-    pub(super) fn new(client: Client, instance: String, clock: Clock, metrics: Metrics) -> Self {
-        Self { client, instance, clock, metrics, known: Arc::default() }
+    pub(super) fn new(
+        client: Client,
+        leadership: Leadership,
+        instance: String,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> Self {
+        Self { client, leadership, instance, clock, metrics, known: Arc::default() }
     }
 
     /// Tells of something that was done. If it is done again, the event's count goes up.
@@ -121,7 +128,7 @@ impl Events {
             ..Event::default()
         };
         let api = Api::<Event>::namespaced(self.client.clone(), &namespace);
-        match store::bounded(api.create(&PostParams::default(), &event)).await {
+        match self.leadership.tell(api.create(&PostParams::default(), &event)).await {
             Ok(_) => {
                 let mut known = self.known();
                 if known.len() >= REMEMBERED {
@@ -131,7 +138,12 @@ impl Events {
             }
             Err(error) => {
                 self.metrics.dropped_event();
-                tracing::warn!(%error, reason = %key.reason, "an event could not be written");
+                // One whose Lease runs out says so where it counts.
+                if matches!(error, StoreError::NotLeading) {
+                    tracing::debug!(%error, reason = %key.reason, "an event is not written");
+                } else {
+                    tracing::warn!(%error, reason = %key.reason, "an event could not be written");
+                }
             }
         }
     }
@@ -140,7 +152,7 @@ impl Events {
         let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
         let series = serde_json::json!({"series": {"count": count, "lastObservedTime": MicroTime(self.clock.wall())}});
         let api = Api::<Event>::namespaced(self.client.clone(), namespace);
-        let patched = store::bounded(api.patch(name, &PatchParams::default(), &Patch::Merge(&series))).await;
+        let patched = self.leadership.tell(api.patch(name, &PatchParams::default(), &Patch::Merge(&series))).await;
         patched
             .inspect_err(|error| tracing::debug!(%error, "an event could not be counted, so a new one is written"))
             .is_ok()

@@ -3,6 +3,7 @@
 use crate::{
     api::{AccountState, Reason},
     aws::{AwsError, CredentialsError},
+    domain::RoleName,
     plan::Problem,
     schedule::Disposition,
 };
@@ -39,6 +40,18 @@ impl Failure {
             state: AccountState::Pending,
             reason: Reason::RoleReleased,
             message,
+            disposition: Disposition::Transient,
+            decided: false,
+            unreached: false,
+        }
+    }
+
+    /// A role that is to go was made a moment ago, and IAM does not show it.
+    pub(super) fn hidden(role: &RoleName) -> Self {
+        Self {
+            state: AccountState::Pending,
+            reason: Reason::ConcurrentChange,
+            message: format!("role {role} was made a moment ago and IAM does not show it yet; it is read again"),
             disposition: Disposition::Transient,
             decided: false,
             unreached: false,

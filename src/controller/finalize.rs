@@ -247,6 +247,9 @@ impl Context {
             Ok(role) => role,
             Err(error) => return Ok(Some(self.aws_failure(&snapshot.key, &snapshot.key.account, &error).await)),
         };
+        if role.is_none() && snapshot.account.may_be_hidden(self.clock.now()) {
+            return Ok(Some(Failure::hidden(&target.role_name)));
+        }
         let deleting = object.metadata.deletion_timestamp.is_some();
         let retained = deleting
             && snapshot.account.state == AccountState::Removed
@@ -360,6 +363,7 @@ impl Context {
         target: &Target,
         action: &Action,
     ) -> Result<Option<Failure>, Superseded> {
+        let turn = api.turn().await;
         self.gate(snapshot)?;
         // Somebody may have come to want the role since it was read.
         if matches!(action, Action::DeleteRole | Action::DetachPolicy(_))
@@ -368,9 +372,12 @@ impl Context {
         {
             return Err(Superseded);
         }
-        match api.execute(target, action).await {
+        match api.execute(turn, target, action).await {
             Ok(_) => {
                 tracing::info!(key = %snapshot.key, operation = action.operation(), "{}", action.done());
+                if *action == Action::DeleteRole {
+                    self.with_account(snapshot, |account| account.role_made = None);
+                }
                 if !matches!(action, Action::DetachPolicy(_)) {
                     let arn = if *action == Action::DeleteProvider { &target.provider_arn } else { &target.role_arn };
                     let note = format!("account {}: {} ({arn})", snapshot.key.account, action.done());

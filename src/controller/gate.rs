@@ -87,7 +87,7 @@ impl Context {
         }
     }
 
-    /// Whether a write to the cluster may start.
+    /// Whether a write to the cluster may start: each asks for itself, so this saves work only.
     pub(super) fn may_tell(&self) -> Result<(), StoreError> {
         if self.leadership.may_tell() { Ok(()) } else { Err(StoreError::NotLeading) }
     }

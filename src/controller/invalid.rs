@@ -36,7 +36,7 @@ pub(super) async fn reconcile(found: &InvalidObject, context: &Context) -> Resul
         let note = "the deletion was abandoned: roles and tags of this resource may stay behind in its accounts";
         context.events.done(&stand_in, Reason::Abandoned, note).await;
         let api = store::integrations(&context.client, &stand_in);
-        store::write_finalizer(&api, metadata, FINALIZER, false).await?;
+        store::write_finalizer(&context.leadership, &api, metadata, FINALIZER, false).await?;
         return Ok(Action::await_change());
     }
     if told.as_deref() == Some(found.error.as_str()) {
@@ -63,7 +63,7 @@ async fn write_conditions(context: &Context, found: &InvalidObject, note: &str) 
     let resource = ApiResource::erase::<PortAwsIntegration>(&());
     let namespace = metadata.namespace.clone().unwrap_or_default();
     let api: Api<DynamicObject> = Api::namespaced_with(context.client.clone(), &namespace, &resource);
-    let stored = store::bounded(api.get(&name)).await?;
+    let stored = context.leadership.tell(api.get(&name)).await?;
     let mut status = stored.data.get("status").cloned().unwrap_or_else(|| serde_json::json!({}));
     let former: Vec<Condition> =
         status.get("conditions").cloned().and_then(|list| serde_json::from_value(list).ok()).unwrap_or_default();
@@ -80,7 +80,7 @@ async fn write_conditions(context: &Context, found: &InvalidObject, note: &str) 
         "status": status,
     });
     let params = PatchParams::apply(store::MANAGER).force();
-    match store::bounded(api.patch_status(&name, &params, &Patch::Apply(&body))).await {
+    match context.leadership.tell(api.patch_status(&name, &params, &Patch::Apply(&body))).await {
         // An object that breaks its schema cannot be written at all; the event has told of it.
         Err(StoreError::Kubernetes(error)) if matches!(&*error, kube::Error::Api(status) if status.is_invalid()) => {
             Ok(())

@@ -16,18 +16,17 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::store::{self, StoreError, bounded};
+use super::store::{StoreError, bounded};
 use crate::{
-    aws::OPERATION_TIMEOUT,
     clock::Clock,
     schedule::{Election, LeaseRecord, LeaseStep, LeaseTimes},
     telemetry::health::{Health, Readiness},
 };
 
-/// How much longer than a write may take the Lease has to last when the write starts.
-const SPARE: Duration = Duration::from_secs(5);
-/// How long after a call that failed the next one follows.
+/// How long after a call that failed the next one follows, at most.
 const AFTER_FAILURE: Duration = Duration::from_secs(2);
+/// What goes by a Lease goes by one of this duration where there is none.
+const USUAL: Duration = Duration::from_secs(60);
 
 /// What the probe calls the loop of the election.
 const PART: &str = "lease";
@@ -62,18 +61,24 @@ enum Standing {
 #[derive(Debug, Clone)]
 pub(super) struct Leadership {
     standing: watch::Receiver<Standing>,
+    times: LeaseTimes,
     clock: Clock,
 }
 
 impl Leadership {
     /// Whether a write to AWS may start: it will have ended, come what may, before another process acts.
     pub(super) fn may_write(&self) -> bool {
-        self.lasts_for(OPERATION_TIMEOUT + SPARE)
+        self.lasts_for(self.times.aws_call() + self.times.spare())
     }
 
     /// The same of a write to the cluster.
     pub(super) fn may_tell(&self) -> bool {
-        self.lasts_for(store::TIMEOUT + SPARE)
+        self.lasts_for(self.times.cluster_call() + self.times.spare())
+    }
+
+    /// Makes a write to the cluster, if it may start.
+    pub(super) async fn tell<T>(&self, write: impl Future<Output = kube::Result<T>>) -> Result<T, StoreError> {
+        if self.may_tell() { bounded(self.times.cluster_call(), write).await } else { Err(StoreError::NotLeading) }
     }
 
     fn lasts_for(&self, time: Duration) -> bool {
@@ -131,9 +136,10 @@ impl Campaign {
         clock: Clock,
         health: &Health,
     ) -> (Option<Self>, Leadership) {
+        let times = options.as_ref().map_or_else(|| LeaseTimes::of(USUAL), |options| options.times);
         let Some(options) = options else {
             let (_, standing) = watch::channel(Standing::Alone);
-            return (None, Leadership { standing, clock });
+            return (None, Leadership { standing, times, clock });
         };
         let (told, standing) = watch::channel(Standing::Waiting);
         let (end, ended) = oneshot::channel();
@@ -148,7 +154,7 @@ impl Campaign {
             told,
         };
         let task = tokio::spawn(candidate.run(ended));
-        (Some(Self { end, task }), Leadership { standing, clock })
+        (Some(Self { end, task }), Leadership { standing, times, clock })
     }
 
     /// Waits for an abnormal end of the campaign: nothing may be done by a Lease that nobody renews.
@@ -189,8 +195,7 @@ impl Candidate {
     async fn run(mut self, mut ended: oneshot::Receiver<()>) {
         let mut wait = Duration::ZERO;
         loop {
-            // A round takes two calls at most.
-            self.health.beat(PART, wait + store::TIMEOUT * 3);
+            self.health.beat(PART, patience(wait, self.options.times.cluster_call()));
             tokio::select! {
                 biased;
                 _ = &mut ended => break,
@@ -201,12 +206,23 @@ impl Candidate {
                 Err(error) if error.is_outdated() => Duration::ZERO,
                 Err(error) => {
                     tracing::warn!(lease = %self.options.name, %error, "the lease cannot be read or written");
-                    AFTER_FAILURE
+                    AFTER_FAILURE.min(self.options.times.retry)
                 }
             };
+            if matches!(*self.told.borrow(), Standing::Lost(_)) {
+                // It is not taken again: the process ends, and may have passes that drain until then.
+                self.health.end(PART);
+                let _ = ended.await;
+                return;
+            }
         }
         self.health.end(PART);
         self.release().await;
+    }
+
+    /// Bounds a call in time. Not by the Lease, which is what the call is about.
+    async fn call<T>(&self, call: impl Future<Output = kube::Result<T>>) -> Result<T, StoreError> {
+        bounded(self.options.times.cluster_call(), call).await
     }
 
     /// Looks at the Lease, and takes or renews it if it is time to. Gives the wait until the next round.
@@ -229,7 +245,7 @@ impl Candidate {
     }
 
     async fn look(&mut self) -> Result<(), StoreError> {
-        self.lease = bounded(self.api.get_opt(&self.options.name)).await?;
+        self.lease = self.call(self.api.get_opt(&self.options.name)).await?;
         let lost = self.election.observe(self.lease.as_ref().map(record), self.clock.now());
         if let Some(holder) = lost {
             tracing::error!(lease = %self.options.name, %holder, "the lease is lost");
@@ -249,9 +265,9 @@ impl Candidate {
         let wanted = self.wanted(Some(&self.options.identity));
         let params = PostParams { field_manager: Some(super::store::MANAGER.to_owned()), ..PostParams::default() };
         let stored = if self.election.version().is_none() {
-            bounded(self.api.create(&params, &wanted)).await?
+            self.call(self.api.create(&params, &wanted)).await?
         } else {
-            bounded(self.api.replace(&self.options.name, &params, &wanted)).await?
+            self.call(self.api.replace(&self.options.name, &params, &wanted)).await?
         };
         self.election.written(record(&stored), began);
         self.lease = Some(stored);
@@ -268,8 +284,10 @@ impl Candidate {
         if !matches!(*self.told.borrow(), Standing::Holding(_)) {
             return;
         }
+        // From here on it may be another's.
+        self.told.send_replace(Standing::Waiting);
         let wanted = self.wanted(None);
-        match bounded(self.api.replace(&self.options.name, &PostParams::default(), &wanted)).await {
+        match self.call(self.api.replace(&self.options.name, &PostParams::default(), &wanted)).await {
             Ok(_) => tracing::info!(lease = %self.options.name, "the lease is released"),
             Err(error) => tracing::warn!(lease = %self.options.name, %error, "the lease is not released, and runs out"),
         }
@@ -278,11 +296,8 @@ impl Candidate {
 
     /// The Lease with that holder, against the version that was seen.
     fn wanted(&self, holder: Option<&str>) -> Lease {
-        let former = self.lease.as_ref().and_then(|lease| lease.spec.clone()).unwrap_or_default();
+        let former = self.lease.as_ref().and_then(|lease| lease.spec.as_ref());
         let now = MicroTime(self.clock.wall());
-        let same = former.holder_identity.as_deref() == holder;
-        let transitions = former.lease_transitions.unwrap_or_default();
-        let seconds = self.options.times.duration.as_secs();
         Lease {
             metadata: ObjectMeta {
                 name: Some(self.options.name.clone()),
@@ -290,15 +305,31 @@ impl Candidate {
                 resource_version: self.election.version().map(str::to_owned),
                 ..ObjectMeta::default()
             },
-            spec: Some(LeaseSpec {
-                holder_identity: holder.map(str::to_owned),
-                lease_duration_seconds: i32::try_from(if holder.is_some() { seconds } else { 1 }).ok(),
-                acquire_time: if same { former.acquire_time } else { Some(now.clone()) },
-                renew_time: Some(now),
-                lease_transitions: Some(if same || holder.is_none() { transitions } else { transitions + 1 }),
-                ..LeaseSpec::default()
-            }),
+            spec: Some(next_spec(former, holder, self.options.times.duration, now)),
         }
+    }
+}
+
+/// How long the loop may stay away: a round takes three calls at most, each of which may take as long as it is
+/// let, and that is slow but not stuck.
+fn patience(wait: Duration, call: Duration) -> Duration {
+    wait + call * 4
+}
+
+/// What a Lease is to say once `holder` has it, or has let it go.
+fn next_spec(former: Option<&LeaseSpec>, holder: Option<&str>, duration: Duration, now: MicroTime) -> LeaseSpec {
+    let same = former.is_some_and(|former| former.holder_identity.as_deref() == holder);
+    let transitions = former.map(|former| former.lease_transitions.unwrap_or_default());
+    let changes = i32::from(!same && holder.is_some());
+    let seconds = if holder.is_some() { duration.as_secs() } else { 1 };
+    LeaseSpec {
+        holder_identity: holder.map(str::to_owned),
+        lease_duration_seconds: i32::try_from(seconds).ok(),
+        acquire_time: former.filter(|_| same).map_or(Some(now.clone()), |former| former.acquire_time.clone()),
+        renew_time: Some(now),
+        // A new Lease has not passed from anyone, as with client-go.
+        lease_transitions: Some(transitions.map_or(0, |transitions| transitions.saturating_add(changes))),
+        ..LeaseSpec::default()
     }
 }
 
@@ -311,3 +342,7 @@ fn record(lease: &Lease) -> LeaseRecord {
         version: lease.metadata.resource_version.clone().unwrap_or_default(),
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -18,6 +18,8 @@ impl Context {
     /// How things stand now. Accounts are counted as the stored status has them.
     pub(super) fn sample(&self) -> Sample {
         let mut sample = Sample { sessions: self.aws.sessions(), ..Sample::default() };
+        // A Lease that has run out is nobody's news, so it is asked for each time.
+        sample.leads = self.leadership.may_write();
         sample.queue = self.queue().depth(self.clock.now());
         for object in self.integrations.state() {
             *sample.integrations.entry(standing(&object)).or_default() += 1;

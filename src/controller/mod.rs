@@ -6,6 +6,7 @@ mod access_version;
 mod account;
 mod account_memory;
 mod context;
+mod crds;
 mod discovery;
 mod discovery_memory;
 mod events;
@@ -160,6 +161,11 @@ async fn act(
     stop: watch::Receiver<bool>,
 ) -> Result<(), String> {
     let stop = halt_on(stop, leadership.clone());
+    tokio::select! {
+        biased;
+        () = stopped(stop.clone()) => return Ok(()),
+        () = crds::wait(&client) => {}
+    }
     let (integrations, integration_writer) = reflector::store();
     let (accesses, access_writer) = reflector::store();
     let (namespaces, namespace_writer) = reflector::store();
@@ -234,8 +240,9 @@ fn new_context(
     leadership: Leadership,
 ) -> Context {
     let clock = options.clock;
+    let (instance, metrics) = (options.instance.clone(), options.metrics.clone());
     Context {
-        events: events::Events::new(client.clone(), options.instance.clone(), clock, options.metrics.clone()),
+        events: events::Events::new(client.clone(), leadership.clone(), instance, clock, metrics),
         metrics: options.metrics.clone(),
         client: client.clone(),
         integrations: stores.integrations,
@@ -314,11 +321,52 @@ fn retry_in(name: &str, error: &StoreError) -> Action {
         tracing::debug!(name, %error, "the object has changed; it is read again");
         return Action::requeue(Duration::from_millis(200));
     }
-    tracing::warn!(name, %error, "a reconcile failed");
+    if matches!(error, StoreError::NotLeading) {
+        tracing::debug!(name, %error, "a reconcile waits for the lease");
+    } else {
+        tracing::warn!(name, %error, "a reconcile failed");
+    }
     Action::requeue(Duration::from_secs(2).mul_f64(1.0 + crate::clock::jitter()))
 }
 
-async fn stopped(mut stop: watch::Receiver<bool>) {
+/// Waits until the value becomes true.
+pub async fn stopped(mut stop: watch::Receiver<bool>) {
     // An error means that the sender is gone: the process is ending.
     let _ = stop.wait_for(|stopped| *stopped).await;
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// Text that several hands write.
+    #[derive(Clone, Default)]
+    struct Page(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Page {
+        fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(text)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// The level at which an error is logged.
+    fn level(error: &StoreError) -> String {
+        let page = Page::default();
+        let writer = page.clone();
+        let log = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).without_time().with_ansi(false);
+        tracing::subscriber::with_default(log.with_writer(move || writer.clone()).finish(), || retry_in("a", error));
+        let text = String::from_utf8(page.0.lock().unwrap().clone()).unwrap();
+        text.split_whitespace().next().unwrap_or_default().to_owned()
+    }
+
+    #[test]
+    fn that_the_lease_is_not_held_is_no_warning() {
+        assert_eq!(level(&StoreError::NotLeading), "DEBUG");
+        assert_eq!(level(&StoreError::Timeout(Duration::from_secs(1))), "WARN");
+    }
 }

@@ -166,9 +166,8 @@ fn access_missing(
 }
 
 async fn write_finalizer(context: &Context, object: &PortAwsIntegration, wanted: bool) -> Result<(), StoreError> {
-    context.may_tell()?;
     let api = store::integrations(&context.client, object);
-    store::write_finalizer(&api, &object.metadata, FINALIZER, wanted).await
+    store::write_finalizer(&context.leadership, &api, &object.metadata, FINALIZER, wanted).await
 }
 
 /// Writes the finalizer and the status, if either differs. Gives the wait if the status may not be
@@ -207,7 +206,8 @@ async fn publish(
         if let Some(wait) = wait.filter(|wait| !wait.is_zero()) {
             return Ok(Some(wait));
         }
-        let written = store::write_status(&store::integrations(&context.client, object), object, &status).await?;
+        let api = store::integrations(&context.client, object);
+        let written = store::write_status(&context.leadership, &api, object, &status).await?;
         context.metrics.wrote_status("PortAwsIntegration");
         let mut resources = context.resources();
         if let Some(memory) = resources.get_mut(resource) {

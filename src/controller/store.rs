@@ -1,4 +1,4 @@
-//! Writes to the resources themselves: status and finalizers.
+//! Writes to the resources themselves: status and finalizers. None starts unless the Lease lasts for it.
 
 use std::{borrow::Cow, fmt::Debug, time::Duration};
 
@@ -9,12 +9,11 @@ use kube::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
+use super::lease::Leadership;
 use crate::api::{FINALIZER, PortAwsIntegration};
 
 /// The field manager of everything that the operator writes to the cluster.
 pub(super) const MANAGER: &str = "port-aws-operator";
-/// Longest wait for the API server's answer to a write.
-pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A failed call to the API server; the controller tries again.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +36,12 @@ impl From<kube::Error> for StoreError {
 }
 
 impl StoreError {
+    /// Whether the API server has nothing at that path. Of a kind that it does not know it gives no reason.
+    pub(super) fn is_unknown_path(&self) -> bool {
+        let Self::Kubernetes(cause) = self else { return false };
+        matches!(&**cause, kube::Error::Api(status) if status.code == 404)
+    }
+
     /// Whether the write was refused because the object is another by now.
     pub(super) fn is_outdated(&self) -> bool {
         let Self::Kubernetes(cause) = self else { return false };
@@ -45,10 +50,10 @@ impl StoreError {
 }
 
 /// Bounds a call to the API server in time; the client itself does not.
-pub(super) async fn bounded<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, StoreError> {
-    match tokio::time::timeout(TIMEOUT, call).await {
+pub(super) async fn bounded<T>(limit: Duration, call: impl Future<Output = kube::Result<T>>) -> Result<T, StoreError> {
+    match tokio::time::timeout(limit, call).await {
         Ok(result) => result.map_err(StoreError::from),
-        Err(_) => Err(StoreError::Timeout(TIMEOUT)),
+        Err(_) => Err(StoreError::Timeout(limit)),
     }
 }
 
@@ -64,7 +69,12 @@ struct StatusApply<'a, S> {
 
 /// Writes status by server-side apply. The UID in the body makes the server refuse it (409) if the
 /// object was deleted and created again meanwhile.
-pub(super) async fn write_status<K, S>(api: &Api<K>, object: &K, status: &S) -> Result<K, StoreError>
+pub(super) async fn write_status<K, S>(
+    leadership: &Leadership,
+    api: &Api<K>,
+    object: &K,
+    status: &S,
+) -> Result<K, StoreError>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
     S: Serialize + Debug,
@@ -76,12 +86,13 @@ where
         status,
     };
     let params = PatchParams::apply(MANAGER).force();
-    bounded(api.patch_status(&object.name_any(), &params, &Patch::Apply(&body))).await
+    leadership.tell(api.patch_status(&object.name_any(), &params, &Patch::Apply(&body))).await
 }
 
 /// Sets or takes off a finalizer, against the version of the object that was read: a change in between
 /// makes the server refuse it (409), and the next reconcile tries again.
 pub(super) async fn write_finalizer<K>(
+    leadership: &Leadership,
     api: &Api<K>,
     metadata: &ObjectMeta,
     finalizer: &str,
@@ -102,7 +113,7 @@ where
     }});
     let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
     let name = metadata.name.as_deref().unwrap_or_default();
-    bounded(api.patch(name, &params, &Patch::Merge(&body))).await.map(drop)
+    leadership.tell(api.patch(name, &params, &Patch::Merge(&body))).await.map(drop)
 }
 
 /// Whether something of an integration may exist in AWS.

@@ -30,6 +30,33 @@ pub struct LeaseTimes {
     pub retry: Duration,
 }
 
+impl LeaseTimes {
+    /// The times that go with a duration.
+    #[must_use]
+    pub fn of(duration: Duration) -> Self {
+        Self { duration, renew: duration / 6, retry: (duration / 12).min(Duration::from_secs(5)) }
+    }
+
+    /// How long a write to AWS may take, with its retries: the half of what the Lease lasts leaves room for
+    /// it after a renewal.
+    #[must_use]
+    pub fn aws_call(&self) -> Duration {
+        (self.duration / 2).min(Duration::from_secs(30))
+    }
+
+    /// How long a call to the API server may take.
+    #[must_use]
+    pub fn cluster_call(&self) -> Duration {
+        (self.duration / 4).min(Duration::from_secs(10))
+    }
+
+    /// How much longer than a write may take the Lease has to last when the write starts.
+    #[must_use]
+    pub fn spare(&self) -> Duration {
+        (self.duration / 12).min(Duration::from_secs(5))
+    }
+}
+
 /// What to try next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LeaseStep {
@@ -97,6 +124,8 @@ impl Election {
         }
         match &self.seen {
             None => LeaseStep::Wait(Duration::ZERO),
+            // The answer to our write was lost: only another one says since when it is ours.
+            Some((Some(LeaseRecord { holder: Some(holder), .. }), _)) if *holder == self.me => LeaseStep::Take,
             Some((Some(LeaseRecord { holder: Some(_), duration, .. }), since)) => {
                 wait_until(*since + *duration, now, self.times.retry)
             }
@@ -128,6 +157,19 @@ mod tests {
 
     fn record(holder: Option<&str>, version: u64) -> LeaseRecord {
         LeaseRecord { holder: holder.map(str::to_owned), duration: TIMES.duration, version: version.to_string() }
+    }
+
+    #[test]
+    fn calls_fit_into_a_lease_of_any_duration() {
+        let long = LeaseTimes::of(at(60));
+        assert_eq!((long.renew, long.retry), (at(10), at(5)));
+        assert_eq!((long.aws_call(), long.cluster_call(), long.spare()), (at(30), at(10), at(5)));
+        assert_eq!(LeaseTimes::of(at(3600)).aws_call(), at(30));
+        for seconds in 10..=3600 {
+            let it = LeaseTimes::of(at(seconds));
+            let longest = it.aws_call().max(it.cluster_call()) + it.spare();
+            assert!(longest + it.renew < it.duration, "{it:?}: between two renewals a write has to be able to start");
+        }
     }
 
     #[test]
@@ -165,8 +207,30 @@ mod tests {
         assert_eq!((me.valid_until(), me.step(at(90))), (None, LeaseStep::Wait(at(5))));
     }
 
+    #[test]
+    fn a_lease_that_names_us_though_we_know_of_no_write_is_written_at_once() {
+        let mut me = Election::new("me".into(), TIMES);
+        me.observe(Some(record(Some("me"), 1)), at(100));
+        assert_eq!((me.valid_until(), me.step(at(100)), me.version()), (None, LeaseStep::Take, Some("1")));
+        me.written(record(Some("me"), 2), at(101));
+        assert_eq!((me.valid_until(), me.step(at(101))), (Some(at(161)), LeaseStep::Wait(at(10))));
+    }
+
+    /// What becomes of a write.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    enum Fate {
+        Answered,
+        /// It is stored, and nobody hears of it.
+        Unheard,
+        Lost,
+    }
+
+    fn any_fate() -> impl Strategy<Value = Fate> {
+        prop_oneof![3 => Just(Fate::Answered), 1 => Just(Fate::Unheard), 2 => Just(Fate::Lost)]
+    }
+
     /// One thing that happens: who is on, how long it takes until then, and how long the call takes.
-    type Turn = (usize, u64, u64, bool);
+    type Turn = (usize, u64, u64, Fate);
 
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
@@ -176,13 +240,13 @@ mod tests {
         #[test]
         fn two_never_hold_it_at_once(
             offset in 0..10_000_u64,
-            turns in proptest::collection::vec((0..2_usize, 0..40_u64, 0..40_u64, any::<bool>()), 1..300),
+            turns in proptest::collection::vec((0..2_usize, 0..40_u64, 0..40_u64, any_fate()), 1..300),
         ) {
             let mut candidates = [Election::new("a".into(), TIMES), Election::new("b".into(), TIMES)];
             let offsets = [0, offset];
             let (mut stored, mut time): (Option<LeaseRecord>, u64) = (None, 0);
             for turn in turns {
-                let (who, wait, takes, arrives): Turn = turn;
+                let (who, wait, takes, fate): Turn = turn;
                 time += wait;
                 let (candidate, local) = (&mut candidates[who], |time: u64| at(time + offsets[who]));
                 let began = local(time);
@@ -190,12 +254,14 @@ mod tests {
                 if candidate.step(began) != LeaseStep::Take || candidate.version() != version.as_deref() {
                     time += takes;
                     candidate.observe(stored.clone(), local(time));
-                } else if arrives {
+                } else if fate != Fate::Lost {
                     let next = version.map_or(1, |version| version.parse::<u64>().unwrap() + 1);
                     let name = ["a", "b"][who];
                     stored = Some(record(Some(name), next));
                     time += takes;
-                    candidate.written(record(Some(name), next), began);
+                    if fate == Fate::Answered {
+                        candidate.written(record(Some(name), next), began);
+                    }
                 } else {
                     time += takes;
                 }

@@ -39,6 +39,8 @@ pub const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
 /// How things stand at one moment.
 #[derive(Debug, Default)]
 pub struct Sample {
+    /// Whether this process may write.
+    pub leads: bool,
     /// Accounts by state.
     pub accounts: BTreeMap<AccountState, usize>,
     /// Resources by how they stand.
@@ -212,6 +214,7 @@ impl Metrics {
     }
 
     fn show(&self, sample: &Sample) {
+        self.set_leader(sample.leads);
         let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         let at = |counts: &BTreeMap<Priority, usize>, priority| counts.get(&priority).copied().unwrap_or_default();
         let inner = &self.0;
@@ -239,7 +242,10 @@ impl Metrics {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::{
+        collections::BTreeSet,
+        sync::atomic::{AtomicBool, Ordering},
+    };
 
     use super::*;
     use crate::api::Reason;
@@ -259,6 +265,7 @@ mod tests {
         metrics.dropped_event();
         metrics.interrupted("accesses");
         metrics.look_at(|| Sample {
+            leads: true,
             accounts: BTreeMap::from([(AccountState::Denied, 2)]),
             integrations: BTreeMap::from([("Stalled", 1)]),
             queue: Depth { oldest: Some(Duration::from_secs(7)), running: 3, slots: 32, ..Depth::default() },
@@ -304,8 +311,18 @@ mod tests {
         ] {
             assert!(text.lines().any(|it| it == line), "{line}:\n{text}");
         }
-        let metrics = busy();
+    }
+
+    #[test]
+    fn one_leads_for_as_long_as_it_may_write() {
+        let leads = Arc::new(AtomicBool::new(true));
+        let metrics = Metrics::default();
         metrics.set_leader(false);
+        assert!(metrics.render().contains("port_aws_operator_leader 0"));
+        let seen = Arc::clone(&leads);
+        metrics.look_at(move || Sample { leads: seen.load(Ordering::Relaxed), ..Sample::default() });
+        assert!(metrics.render().contains("port_aws_operator_leader 1"));
+        leads.store(false, Ordering::Relaxed);
         assert!(metrics.render().contains("port_aws_operator_leader 0"));
     }
 

@@ -154,6 +154,8 @@ async fn retain_and_observe_leave_the_role_and_take_the_claim_off_it() -> Result
 #[tokio::test]
 async fn a_role_that_is_gone_already_holds_nothing_up() -> Result<()> {
     let it = with_ready("role-gone", |_| ()).await?;
+    // Until IAM has shown the role, a deletion would not believe that it is gone.
+    it.request_check("aws-prod").await?;
     let iam = it.iam().await?;
     iam.detach_role_policy().role_name(ROLE).policy_arn(POLICY).send().await.expect("detached");
     iam.delete_role().role_name(ROLE).send().await.expect("deleted");

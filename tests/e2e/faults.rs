@@ -209,6 +209,18 @@ async fn a_role_or_provider_that_iam_does_not_show_yet_is_not_made_again() -> Re
 }
 
 #[tokio::test]
+async fn a_role_that_iam_does_not_show_yet_is_not_left_behind_by_a_deletion() -> Result<()> {
+    let it = scenario("hidden-deleted").await?;
+    it.integration("aws-prod", |_| ()).await?;
+    it.ready("aws-prod").await?;
+    it.fault(Fault::no_such_entity().action("GetRole").count(2)).await?;
+    it.delete("aws-prod").await?;
+    it.gone("aws-prod").await?;
+    assert_eq!(it.state().await?.roles, vec![]);
+    it.finish().await
+}
+
+#[tokio::test]
 async fn a_check_that_is_asked_for_before_iam_shows_role_and_provider_does_no_harm() -> Result<()> {
     for hidden in ["GetRole", "GetOpenIDConnectProvider"] {
         let it = scenario("hidden-asked").await?;

@@ -1,5 +1,8 @@
 //! Two replicas: one acts, the other stands by, and takes over.
 
+mod disruptions;
+mod outage;
+
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -7,7 +10,7 @@ use testkit::{
     Error, Result,
     aws::{Call, Credentials, Fault},
     fixture::{SOON, Scenario, operator_rights},
-    operator::Operator,
+    operator::{LeaseName, Operator, TEST_LEASES},
     process::Signal,
     wait::eventually,
 };
@@ -16,6 +19,9 @@ use crate::{OPERATOR, shared::ROLE};
 
 /// The default duration of the Lease, and what a takeover may take besides.
 const TAKEOVER: Duration = Duration::from_secs(60 + 20);
+
+/// Arguments for the shortest Lease, of 10 s.
+const SHORT_LEASE: [&str; 2] = ["--lease-duration", "10"];
 
 /// Two processes of one release.
 struct Replicas {
@@ -27,7 +33,7 @@ struct Replicas {
 impl Replicas {
     async fn start(name: &str) -> Result<Self> {
         let mut it = Scenario::builder(name, OPERATOR).without_operator().start().await?;
-        it.operator_options().lease = Some(it.namespace().to_owned());
+        it.operator_options().lease = LeaseName::Shared(it.namespace().to_owned());
         it.start_operator().await?;
         let first: Credentials = it.operator_options().credentials.clone().expect("credentials");
         let mut options = it.operator_options().clone();
@@ -63,9 +69,28 @@ async fn says(operator: &Operator, words: &str) -> Result<()> {
 
 /// The Lease as the API server has it.
 async fn lease(it: &Scenario) -> Result<Value> {
-    let args = ["get", "lease", it.namespace(), "-n", "port-aws-operator", "-o", "json"];
+    let args = ["get", "lease", it.namespace(), "-n", TEST_LEASES, "-o", "json"];
     let output = it.world().plane().kubectl(&args).await?;
     Ok(serde_json::from_slice(&output.stdout)?)
+}
+
+#[tokio::test]
+async fn the_shipped_rights_are_enough_for_the_lease_of_the_default_name() -> Result<()> {
+    let mut it = Scenario::builder("shipped", OPERATOR).without_operator().start().await?;
+    it.operator_options().lease = LeaseName::Shipped;
+    // The second one takes over what the first has made, so that each right is used.
+    for name in ["aws-one", "aws-two"] {
+        it.start_operator().await?;
+        it.integration(name, |_| ()).await?;
+        it.ready(name).await?;
+        it.stop_operator().await?;
+        let log = it.log_tail(1000);
+        assert!(log.contains("the lease is released") && !log.contains("cannot be read or written"), "{log}");
+    }
+    let args = ["get", "lease", "port-aws-operator", "-n", "port-aws-operator", "-o", "json"];
+    let lease: Value = serde_json::from_slice(&it.world().plane().kubectl(&args).await?.stdout)?;
+    assert_eq!(lease["spec"]["leaseTransitions"], json!(1), "{lease}");
+    it.finish().await
 }
 
 #[tokio::test]

@@ -27,6 +27,8 @@ mod rbac;
 mod schema;
 mod sharding;
 mod shared;
+mod soak;
+mod startup;
 mod succession;
 
 use testkit::{Result, fixture::Scenario};

@@ -44,6 +44,9 @@ async fn can(it: &Scenario, user: &str, verb: &str, resource: &str) -> Result<bo
 const INTEGRATIONS: &str = "portawsintegrations.integrations.port.io";
 /// The operator's own namespace.
 const OWN: &str = "port-aws-operator";
+const LEASES: &str = "leases.coordination.k8s.io";
+const LEASE: &str = "leases.coordination.k8s.io/port-aws-operator";
+const ANOTHER: &str = "leases.coordination.k8s.io/another";
 const STATUS: &str = "portawsintegrations.integrations.port.io/status";
 const ACCESSES: &str = "portawsaccesses.integrations.port.io";
 const WRITES: [&str; 5] = ["create", "update", "patch", "delete", "deletecollection"];
@@ -209,19 +212,23 @@ async fn the_operator_has_the_rights_that_are_shipped_and_no_others() -> Result<
     ] {
         assert_eq!(can(&it, &user, verb, resource).await?, allowed, "{verb} {resource}");
     }
-    // A Lease in its own namespace, and nothing else there.
+    // The Lease of the default name in its own namespace, and nothing else there.
     let own = format!("--as={user}");
-    for (verb, namespace, allowed) in [
-        ("get", OWN, true),
-        ("create", OWN, true),
-        ("update", OWN, true),
-        ("delete", OWN, false),
-        ("update", it.namespace(), false),
+    for (verb, lease, namespace, allowed) in [
+        ("create", LEASES, OWN, true),
+        ("get", LEASE, OWN, true),
+        ("update", LEASE, OWN, true),
+        ("delete", LEASE, OWN, false),
+        ("list", LEASES, OWN, false),
+        ("get", ANOTHER, OWN, false),
+        ("update", ANOTHER, OWN, false),
+        ("update", LEASE, it.namespace(), false),
+        ("create", LEASES, it.namespace(), false),
     ] {
-        let args = ["auth", "can-i", verb, "leases.coordination.k8s.io", "-n", namespace, &own];
+        let args = ["auth", "can-i", verb, lease, "-n", namespace, &own];
         let answer = world.plane().kubectl(&args).await?;
         let said = String::from_utf8_lossy(&answer.stdout).trim() == "yes";
-        assert_eq!(said, allowed, "{verb} leases in {namespace}");
+        assert_eq!(said, allowed, "{verb} {lease} in {namespace}");
     }
     let bindings = Api::<ClusterRoleBinding>::all(world.plane().admin_client()?).list(&ListParams::default()).await?;
     let bound = bindings

@@ -125,9 +125,9 @@ async fn start(world: Arc<World>, instance: Arc<Instance>, stop: watch::Receiver
         .sleep_impl(TokioSleep::new())
         .time_source(SimulatedTime(Arc::clone(&world)))
         .build();
-    let aws = Aws::new(Ambient::new(&config, clock).measured(&metrics), clock, 10.0);
     let times =
         LeaseTimes { duration: Duration::from_mins(1), renew: Duration::from_secs(10), retry: Duration::from_secs(5) };
+    let aws = Aws::new(Ambient::new(&config, clock, times.aws_call()).measured(&metrics), clock, 10.0);
     let options = Options {
         cluster: CLUSTER.parse().map_err(|error| format!("{error}"))?,
         namespaces: Vec::new(),

@@ -178,6 +178,12 @@ impl Backend {
         Ok(record.calls)
     }
 
+    /// The calls of all accounts that came after `since`, the oldest first.
+    pub async fn all_calls(&self, since: u64) -> Result<Vec<Call>> {
+        let record: Record = self.get(format!("calls?since={since}")).await?;
+        Ok(record.calls)
+    }
+
     /// The number of the last call so far, for [`Backend::calls`].
     pub async fn last_seq(&self) -> Result<u64> {
         let record: Record = self.get(format!("calls?since={}", u64::MAX)).await?;

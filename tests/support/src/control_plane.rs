@@ -25,7 +25,7 @@ pub use tools::tools_folder;
 
 use crate::folder::Folder;
 use crate::ports::free_port;
-use crate::process::Process;
+use crate::process::{Process, Signal};
 use crate::wait::eventually;
 use crate::{Error, Result};
 use settings::Settings;
@@ -168,6 +168,13 @@ impl ControlPlane {
             Some(process) => process.kill().await,
             None => Ok(()),
         }
+    }
+
+    /// Sends a signal to the API server. Stopped by STOP it takes connections and never answers, until CONT.
+    pub fn signal_api_server(&self, signal: Signal) -> Result<()> {
+        let process = self.lock_api_server();
+        let process = process.as_ref().ok_or_else(|| Error::Setup("no API server runs".to_owned()))?;
+        process.signal(signal)
     }
 
     /// Starts the API server again, on the same port and with the same objects, and waits until it

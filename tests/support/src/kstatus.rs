@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-pub use transition::check_transition;
+pub use transition::{USUAL, check_late_transition, check_transition};
 
 const MAX_MESSAGE: usize = 1024;
 

@@ -14,6 +14,7 @@ pub mod operator;
 pub mod ports;
 pub mod process;
 mod script;
+pub mod usage;
 pub mod wait;
 pub mod watcher;
 

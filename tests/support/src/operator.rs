@@ -14,8 +14,10 @@ use crate::{Error, Result};
 
 /// In the line that the operator writes once it knows all objects.
 const READY_LINE: &str = "watching";
-/// Where the shipped rights allow a Lease.
-const LEASE_NAMESPACE: &str = "port-aws-operator";
+/// Where the shipped rights allow a Lease, and of which name.
+const SHIPPED_LEASE: &str = "port-aws-operator";
+/// Where [`crate::fixture::World`] allows Leases of any name.
+pub const TEST_LEASES: &str = "test-leases";
 /// In the line that says where metrics are served.
 const METRICS_LINE: &str = "metrics are served";
 /// In the line that says where probes are answered.
@@ -23,6 +25,19 @@ const PROBES_LINE: &str = "probes are answered";
 const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
 const READY_DEADLINE: Duration = Duration::from_secs(30);
 const STOP_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Names a Lease.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum LeaseName {
+    /// One of the process's own, so that nobody waits for that of another test, or of an earlier process
+    /// that was killed.
+    #[default]
+    Own,
+    /// One that several processes of a test know.
+    Shared(String),
+    /// The one that the shipped rights allow, by its default name.
+    Shipped,
+}
 
 /// How to run the operator.
 #[derive(Debug, Clone, Default)]
@@ -39,9 +54,8 @@ pub struct OperatorOptions {
     pub cluster_id: String,
     /// The namespaces that it watches; empty means all.
     pub namespaces: Vec<String>,
-    /// The Lease that it needs to act. None is one of its own, so that nobody waits for that of another
-    /// test, or of an earlier process that was killed.
-    pub lease: Option<String>,
+    /// The Lease that it needs to act.
+    pub lease: LeaseName,
     /// Further arguments.
     pub args: Vec<String>,
     /// Further variables of its environment.
@@ -57,8 +71,13 @@ impl OperatorOptions {
         if !self.namespaces.is_empty() {
             all.extend(["--watch-namespaces".to_owned(), self.namespaces.join(",")]);
         }
-        let lease = self.lease.clone().unwrap_or_else(|| format!("test-{:016x}", crate::fixture::random()));
-        all.extend(["--lease-namespace".to_owned(), LEASE_NAMESPACE.to_owned(), "--lease-name".to_owned(), lease]);
+        let (namespace, name) = match &self.lease {
+            LeaseName::Own => (TEST_LEASES, Some(format!("own-{:016x}", crate::fixture::random()))),
+            LeaseName::Shared(name) => (TEST_LEASES, Some(name.clone())),
+            LeaseName::Shipped => (SHIPPED_LEASE, None),
+        };
+        all.extend(["--lease-namespace".to_owned(), namespace.to_owned()]);
+        all.extend(name.into_iter().flat_map(|name| ["--lease-name".to_owned(), name]));
         all.extend(["--log-format".to_owned(), "text".to_owned()]);
         // Many run at once, so the system chooses the port, and the log names it.
         for flag in ["--metrics-addr", "--health-addr"] {
@@ -247,7 +266,7 @@ mod tests {
             binary,
             cluster_id: "cluster".to_owned(),
             namespaces: vec!["a".to_owned(), "b".to_owned()],
-            lease: Some("ours".to_owned()),
+            lease: LeaseName::Shared("ours".to_owned()),
             args: vec!["--more".to_owned()],
             log: folder.join("log"),
             ..OperatorOptions::default()
@@ -264,7 +283,7 @@ mod tests {
         std::fs::write(&options.log, "an earlier one was watching\npanicked at\n")?;
         let operator = Operator::start(options).await?;
         let log = operator.log()?;
-        let args = "args: run --cluster-id cluster --watch-namespaces a,b --lease-namespace port-aws-operator \
+        let args = "args: run --cluster-id cluster --watch-namespaces a,b --lease-namespace test-leases \
                     --lease-name ours --log-format text --metrics-addr 127.0.0.1:0 --health-addr 127.0.0.1:0 --more";
         assert!(log.starts_with(args), "{log}");
         assert!(log.contains("region: eu-west-1"), "{log}");

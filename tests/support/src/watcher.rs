@@ -37,6 +37,10 @@ pub struct StatusWatch {
 struct Record {
     /// Whether names need their namespace to be told apart.
     all_namespaces: bool,
+    /// Whether [`StatusWatch::keep_last`] was asked for.
+    keep_last: bool,
+    /// What [`StatusWatch::writes_may_take`] was told.
+    late: Option<Duration>,
     objects: BTreeMap<String, History>,
     violations: Vec<String>,
     last_error: Option<String>,
@@ -85,6 +89,17 @@ impl StatusWatch {
         let record = self.lock();
         let history = record.objects.get(name);
         history.map(|it| it.versions.clone()).unwrap_or_default()
+    }
+
+    /// Keeps no more than the last version of each object from now on, for tests that see very many. Each
+    /// version is checked all the same.
+    pub fn keep_last(&self) {
+        self.lock().keep_last = true;
+    }
+
+    /// Says that something holds writes up for so long at most.
+    pub fn writes_may_take(&self, time: Duration) {
+        self.lock().late = Some(time);
     }
 
     /// The present version of an object; `null` if it is not there (any more).
@@ -239,12 +254,15 @@ impl Record {
         }
         let mut broken = kstatus::check(&new);
         if let Some(old) = old.filter(|_| adjacent && same("uid")) {
-            broken.extend(kstatus::check_transition(old, &new));
+            broken.extend(kstatus::check_late_transition(old, &new, self.late.unwrap_or(kstatus::USUAL)));
         }
         let version = field(&new, "resourceVersion");
         let broken = broken.into_iter().map(|rule| format!("{name} at version {version}: {rule}"));
         self.violations.extend(broken);
         history.deleted = false;
+        if self.keep_last {
+            history.versions.clear();
+        }
         history.versions.push(new);
     }
 }

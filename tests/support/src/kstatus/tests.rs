@@ -1,5 +1,7 @@
 //! Each rule is shown to hold for a right object and to fail for a wrong one.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::*;
@@ -191,6 +193,14 @@ fn each_rule_about_steps_can_fail() {
     for (old, new, part) in table {
         assert_broken(&check_transition(&old, &new), part);
     }
+}
+
+#[test]
+fn a_write_that_was_held_up_may_leave_the_time_of_two_quick_turns() {
+    let late = with(busy(), "/metadata/managedFields", json!([{"time": LATER}]));
+    let (took, less) = (Duration::from_mins(5), Duration::from_mins(4));
+    assert_eq!(check_late_transition(&ready(), &late, took), Vec::<String>::new());
+    assert_broken(&check_late_transition(&ready(), &late, less), "lastTransitionTime stayed");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use serde_json::Value;
 use testkit::aws::{AccountState, Backend};
 use testkit::control_plane::{ControlPlane, StartOptions, tools_folder};
 use testkit::fixture::integration_resource;
-use testkit::operator::{Operator, OperatorOptions};
+use testkit::operator::{LeaseName, Operator, OperatorOptions};
 use testkit::wait::eventually;
 use testkit::{Error, Result};
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -76,7 +76,7 @@ impl Stage {
             credentials: Some(self.backend.credentials_with(ACCOUNT, "PortAwsOperator", &rights).await?),
             cluster_id: CLUSTER_ID.to_owned(),
             namespaces: Vec::new(),
-            lease: Some(OPERATOR.to_owned()),
+            lease: LeaseName::Shipped,
             args: Vec::new(),
             env: Vec::new(),
             log: self.operator_log(),

@@ -3,8 +3,7 @@
 use std::{collections::BTreeMap, fmt::Write};
 
 use serde::Serialize;
-
-use super::usage::Usage;
+use testkit::usage::Usage;
 
 /// What was measured.
 #[derive(Debug, Serialize)]

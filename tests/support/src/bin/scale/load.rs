@@ -13,10 +13,11 @@ use testkit::{
     Error, Result,
     aws::Call,
     fixture::{Scenario, is_ready},
+    usage::Usage,
     wait::eventually,
 };
 
-use super::{figures::Figures, usage::Usage};
+use super::figures::Figures;
 
 /// Longest time that all accounts together may take.
 const DEADLINE: Duration = Duration::from_secs(1800);

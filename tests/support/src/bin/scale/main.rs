@@ -2,7 +2,6 @@
 
 mod figures;
 mod load;
-mod usage;
 
 use std::{io::Write, path::PathBuf, process::ExitCode};
 

@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf, time::Duration};
 
-use testkit::{Error, Result};
+use crate::{Error, Result};
 
 /// What a process has used.
 #[derive(Debug, Clone, Copy)]
