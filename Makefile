@@ -13,6 +13,7 @@ RELEASE = $${CARGO_TARGET_DIR:-target}/release
 SCALE ?= --max-assume-role-rate 1000
 # End-to-end tests mostly wait for the operator, so more of them run than there are cores.
 E2E_THREADS ?= 6
+CHART := charts/port-aws-operator
 # Every AWS action that the operator takes in the end-to-end tests.
 SEEN_ACTIONS := $(CURDIR)/target/seen-actions
 # What a test or the demo needs to find; each script prints where it is, and makes it once.
@@ -87,13 +88,16 @@ lint-rules: ## Alerts and their unit tests, and the queries of the dashboard
 	hack/lint-rules.sh
 
 .PHONY: generate
-generate: ## Write the generated files: CRDs, IAM policies and templates, list of metrics
+generate: ## Write the generated files: CRDs, IAM policies and templates, list of metrics, chart and manifests
 	$(CARGO) build --quiet $(WORKSPACE) --bins
 	"$(BIN)/port-aws-operator" crds --output-dir crds
 	"$(BIN)/port-aws-operator" policies --output-dir deploy/aws
 	"$(BIN)/port-aws-operator" metrics-doc --output docs/metrics.md
+	hack/generate-delivery.sh
+
+GENERATED := crds deploy/aws docs/metrics.md $(CHART) deploy/base deploy/components deploy/install.yaml
 
 .PHONY: check-generated
 check-generated: generate ## Fail if a generated file is not up to date
-	@git diff --exit-code --stat -- crds deploy/aws docs/metrics.md || { \
-		echo "crds/, deploy/aws/ or docs/metrics.md is stale: run 'make generate' and commit"; exit 1; }
+	@git diff --exit-code --stat -- $(GENERATED) || { \
+		echo "one of $(GENERATED) is stale: run 'make generate' and commit"; exit 1; }
