@@ -87,6 +87,18 @@ lint-aws: ## IAM policies, CloudFormation templates and Terraform module in depl
 lint-rules: ## Alerts and their unit tests, and the queries of the dashboard
 	hack/lint-rules.sh
 
+HELM_PARTS = HELM_TOOLS="$$(hack/build-helm.sh)"; export HELM_TOOLS
+
+.PHONY: lint-chart
+lint-chart: ## The chart with Helm 3 and 4, for each set of values
+	@$(HELM_PARTS); for helm in helm3 helm4; do for values in $(CHART)/ci/*-values.yaml; do \
+		echo "$$helm lint --values $$values"; "$$HELM_TOOLS/$$helm" lint --quiet --strict --values "$$values" $(CHART); \
+	done; done
+
+.PHONY: e2e-delivery
+e2e-delivery: ## Tests of chart, manifests and image: rendered, installed, upgraded, uninstalled on a real API server
+	$(PARTS); $(HELM_PARTS); $(CARGO) test $(WORKSPACE) --test delivery -- --test-threads=3
+
 .PHONY: generate
 generate: ## Write the generated files: CRDs, IAM policies and templates, list of metrics, chart and manifests
 	$(CARGO) build --quiet $(WORKSPACE) --bins

@@ -62,3 +62,43 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | replace "+" "_" | trunc 63 | t
   resources: [events]
   verbs: [create, patch]
 {{- end }}
+
+{{- /* The access objects that the values ask for, as JSON: the specs by name. */}}
+{{- define "port-aws-operator.accesses" -}}
+{{- $accesses := deepCopy .Values.accesses }}
+{{- with .Values.access }}
+{{- if .create }}
+{{- if hasKey $accesses .name }}
+{{- fail (printf "access.name is %s, which accesses has too" .name) }}
+{{- end }}
+{{- if not (and .accounts .organizationIds) }}
+{{- fail "access.create needs access.accounts and access.organizationIds" }}
+{{- end }}
+{{- if and .externalId (not .roleName) }}
+{{- fail "access.externalId is for access.roleName, which is not set" }}
+{{- end }}
+{{- $namespaces := default (list $.Release.Namespace) .namespaces }}
+{{- $spec := dict "allowedNamespaces" (dict "names" $namespaces) "accounts" .accounts }}
+{{- $_ := set $spec "limits" (dict "organizationIds" .organizationIds) }}
+{{- if .roleName }}
+{{- $role := dict "roleName" .roleName }}
+{{- if .externalId }}
+{{- $_ := set $role "externalId" .externalId }}
+{{- end }}
+{{- $_ := set $spec "assumeRole" $role }}
+{{- end }}
+{{- $_ := set $accesses .name $spec }}
+{{- end }}
+{{- end }}
+{{- toJson $accesses }}
+{{- end }}
+
+{{- /* Whether they are made by a hook, because their kind comes with this release. */}}
+{{- define "port-aws-operator.accessByHook" -}}
+{{- $known := or .Release.IsUpgrade (.Capabilities.APIVersions.Has "integrations.port.io/v1alpha1/PortAwsAccess") }}
+{{- if and (eq .Values.accessHook "Auto") .Values.crds.install (not $known) }}true{{ end }}
+{{- end }}
+
+{{- define "port-aws-operator.checksum" -}}
+{{- toJson . | sha256sum | trunc 16 }}
+{{- end }}
