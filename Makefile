@@ -107,7 +107,7 @@ generate: ## Write the generated files: CRDs, IAM policies and templates, list o
 	"$(BIN)/port-aws-operator" metrics-doc --output docs/metrics.md
 	hack/generate-delivery.sh
 
-GENERATED := crds deploy/aws docs/metrics.md $(CHART) deploy/base deploy/components deploy/install.yaml
+GENERATED := crds deploy/aws docs/metrics.md $(CHART) deploy/base deploy/components deploy/install.yaml deploy/argocd
 
 .PHONY: check-generated
 check-generated: generate ## Fail if a generated file is not up to date

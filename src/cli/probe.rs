@@ -71,6 +71,7 @@ fn ask(host: &str, path: &str) -> Result<(u16, String), String> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use std::net::TcpListener;
