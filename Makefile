@@ -87,6 +87,11 @@ lint-aws: ## IAM policies, CloudFormation templates and Terraform module in depl
 lint-rules: ## Alerts and their unit tests, and the queries of the dashboard
 	hack/lint-rules.sh
 
+.PHONY: image
+image: prerequisites ## Build the image from the release binary, as an OCI archive in target/image (needs buildah)
+	$(CARGO) build --locked --release --bin port-aws-operator
+	hack/image.sh "$(RELEASE)/port-aws-operator" target/image/port-aws-operator.tar
+
 HELM_PARTS = HELM_TOOLS="$$(hack/build-helm.sh)"; export HELM_TOOLS
 
 .PHONY: lint-chart
