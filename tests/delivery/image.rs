@@ -60,6 +60,8 @@ fn missing() -> Option<&'static str> {
     }
 }
 
+// The test runner shows it with the test's name if it is asked to.
+#[allow(clippy::print_stdout)]
 fn skips(test: &str) -> bool {
     let Some(what) = missing() else { return false };
     assert!(std::env::var_os("CI").is_none(), "{test} needs {what}");
