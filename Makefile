@@ -104,6 +104,11 @@ lint-chart: ## The chart with Helm 3 and 4, for each set of values
 e2e-delivery: ## Tests of chart, manifests and image: rendered, installed, upgraded, uninstalled on a real API server
 	$(PARTS); $(HELM_PARTS); $(CARGO) test $(WORKSPACE) --test delivery -- --test-threads=3
 
+.PHONY: e2e-node
+e2e-node: ## The chart on a kubelet, in kernel namespaces of its own (needs Linux, root and containerd; see tests/node)
+	$(CARGO) build $(WORKSPACE) --bins
+	tests/node/run.sh "$(BIN)/port-aws-operator"
+
 .PHONY: generate
 generate: ## Write the generated files: CRDs, IAM policies and templates, list of metrics, chart and manifests
 	$(CARGO) build --quiet $(WORKSPACE) --bins

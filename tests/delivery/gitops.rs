@@ -109,8 +109,6 @@ async fn argo_cd_and_flux_give_the_chart_values_that_it_knows() -> Result<()> {
     for values in [&source["helm"]["valuesObject"], &release["spec"]["values"]] {
         let objects = rendered_with(values).await?;
         understand(&arguments(&objects));
-        let access = the(&objects, "PortAwsAccess");
-        assert_eq!(access["metadata"]["name"], "default");
         let role = &the(&objects, "ServiceAccount")["metadata"]["annotations"]["eks.amazonaws.com/role-arn"];
         assert_eq!(role, "arn:aws:iam::111122223333:role/port-aws-operator");
     }
@@ -142,23 +140,26 @@ async fn argo_cd_syncs_in_waves() -> Result<()> {
 }
 
 #[tokio::test]
-async fn flux_waits_for_what_there_is() -> Result<()> {
+async fn flux_goes_from_the_operator_to_access_to_integrations() -> Result<()> {
     let objects = parse(&kustomize("deploy/flux").await?);
-    let operator = named(&objects, "Kustomization", "port-aws-operator");
-    let integrations = named(&objects, "Kustomization", "port-aws-integrations");
-    assert_eq!(integrations["spec"]["dependsOn"], json!([{"name": "port-aws-operator"}]));
-    for it in [operator, integrations] {
-        let source = &it["spec"]["sourceRef"];
+    let step = |name: &str| named(&objects, "Kustomization", name)["spec"].clone();
+    let steps = ["port-aws-operator", "port-aws-access", "port-aws-integrations"].map(step);
+    assert!(steps[0]["dependsOn"].is_null());
+    assert_eq!(steps[1]["dependsOn"], json!([{"name": "port-aws-operator"}]));
+    assert_eq!(steps[2]["dependsOn"], json!([{"name": "port-aws-access"}]));
+    for step in &steps {
+        let source = &step["sourceRef"];
         named(&objects, source["kind"].as_str().unwrap(), source["name"].as_str().unwrap());
     }
-    let folder = operator["spec"]["path"].as_str().unwrap();
-    let release = parse(&kustomize(folder).await?);
-    let values = &the(&release, "HelmRelease")["spec"]["values"];
-    let all = [names(&release), names(&rendered_with(values).await?)].concat();
-    for check in operator["spec"]["healthChecks"].as_array().unwrap() {
+    let folder = |step: &Value| step["path"].as_str().unwrap().to_owned();
+    let release = names(&parse(&kustomize(&folder(&steps[0])).await?));
+    for check in steps[0]["healthChecks"].as_array().expect("healthChecks") {
         let name = format!("{}/{}", check["kind"].as_str().unwrap(), check["name"].as_str().unwrap());
-        assert!(all.contains(&name), "{name}: {all:?}");
+        assert!(release.contains(&name), "{name}: {release:?}");
     }
-    assert_eq!(integrations["spec"]["healthChecks"][0]["kind"], "PortAwsIntegration");
+    assert_eq!(names(&parse(&kustomize(&folder(&steps[1])).await?)), ["PortAwsAccess/default"]);
+    // An account that is not reached makes an access unhealthy, and would keep its integration from being mended.
+    assert!(steps[1]["healthChecks"].is_null() && steps[1]["wait"].is_null());
+    assert_eq!(steps[2]["healthChecks"][0]["kind"], "PortAwsIntegration");
     Ok(())
 }
