@@ -12,6 +12,7 @@ mod install;
 mod manifests;
 mod objects;
 mod rights;
+mod running;
 mod security;
 mod snapshots;
 mod values;
