@@ -2,12 +2,17 @@
 
 use std::time::Duration;
 
-use kube::{Api, api::PostParams, core::DynamicObject};
+use kube::{
+    Api,
+    api::{DeleteParams, PostParams},
+    core::DynamicObject,
+};
 use serde_json::{Value, json};
 use testkit::{
     Error, Result,
+    aws::Backend,
     control_plane::ControlPlane,
-    fixture::{condition, integration_resource},
+    fixture::{integration_resource, is_ready},
     operator::{Operator, OperatorOptions},
     wait::eventually,
 };
@@ -23,17 +28,19 @@ use crate::{
 const OPERATOR: &str = env!("CARGO_BIN_EXE_port-aws-operator");
 const NAMESPACE: &str = "port-aws-operator";
 const NAME: &str = "connector-port-aws-operator";
+const ACCOUNT: &str = "111122223333";
+const DEADLINE: Duration = Duration::from_secs(30);
 
 /// An operator that is told what the Deployment tells it of namespaces and Lease. Its addresses are this machine's, and
 /// no selector leaves the integration out.
-async fn start(plane: &ControlPlane, told: &[String]) -> Result<Operator> {
+async fn start(plane: &ControlPlane, backend: &Backend, told: &[String]) -> Result<Operator> {
     let run = understand(told);
     assert_eq!(run.election.lease_name, NAME);
     Operator::start(OperatorOptions {
         binary: OPERATOR.into(),
         kubeconfig: plane.kubeconfig_for_service_account(NAMESPACE, NAME).await?,
-        // Nobody answers there, and nobody has to: it has no credentials.
-        aws_endpoint: "http://127.0.0.1:1".to_owned(),
+        aws_endpoint: backend.url().to_owned(),
+        credentials: Some(backend.credentials(ACCOUNT).await?),
         cluster_id: "delivery".to_owned(),
         namespaces: run.watch_namespaces,
         lease: Some(run.election.lease_name),
@@ -43,10 +50,10 @@ async fn start(plane: &ControlPlane, told: &[String]) -> Result<Operator> {
     .await
 }
 
-/// The operator does all that it does in a cluster: it takes the Lease, the finalizer, writes status and event.
+/// The operator does all that it does in a cluster: Lease, finalizer, status, events.
 async fn works(set: &str) -> Result<()> {
     let namespace = "team-a";
-    let plane = cluster().await?;
+    let (plane, backend) = tokio::try_join!(cluster(), Backend::start())?;
     for namespace in ["team-a", "team-b"] {
         kubectl(&plane, &["create", "namespace", namespace]).await?;
     }
@@ -57,7 +64,7 @@ async fn works(set: &str) -> Result<()> {
     let args = ["connector", CHART, "--namespace", NAMESPACE, "--values", &file, "--set", given];
     helm.succeed(&[&["install", "--create-namespace", "--wait"][..], &args, &access].concat()).await?;
     let told = arguments(&parse(&helm.succeed(&[&["template"][..], &args, &access].concat()).await?));
-    let operator = start(&plane, &told).await?;
+    let operator = start(&plane, &backend, &told).await?;
 
     let api = Api::<DynamicObject>::namespaced_with(plane.admin_client()?, namespace, &integration_resource());
     let integration = serde_json::from_value(json!({
@@ -67,20 +74,17 @@ async fn works(set: &str) -> Result<()> {
         "spec": {
             "organizationId": "org_BneDtWovPqXaA2VZ",
             "integrationIdentifier": "aws-prod",
-            "accounts": ["111122223333"],
+            "accounts": [ACCOUNT],
         },
     }))?;
     api.create(&PostParams::default(), &integration).await?;
-    eventually("the account to fail for want of credentials", Duration::from_secs(30), async || {
+    eventually("the integration to be ready", DEADLINE, async || {
         operator.check_healthy()?;
         let object = serde_json::to_value(api.get("production").await?)?;
-        match condition(&object, "Ready") {
-            ready if ready["reason"] == "CredentialsUnavailable" => Ok(Some(())),
-            other => Err(Error::not_yet(other.to_string())),
-        }
+        if is_ready(&object) { Ok(Some(())) } else { Err(Error::not_yet(object["status"].to_string())) }
     })
     .await?;
-    eventually("an event of the integration", Duration::from_secs(30), async || {
+    eventually("an event of the integration", DEADLINE, async || {
         let events = kubectl(&plane, &["get", "events.v1.events.k8s.io", "-n", namespace, "-o", "json"]).await?;
         let events: Value = serde_json::from_str(&events)?;
         let about = |event: &Value| event["regarding"]["name"] == "production";
@@ -89,6 +93,11 @@ async fn works(set: &str) -> Result<()> {
     .await?;
     let holder = ["get", "lease", NAME, "-n", NAMESPACE, "-o", "jsonpath={.spec.holderIdentity}"];
     assert_ne!(kubectl(&plane, &holder).await?, "");
+    api.delete("production", &DeleteParams::default()).await?;
+    eventually("the integration to be gone", DEADLINE, async || {
+        Ok(api.get_opt("production").await?.is_none().then_some(()))
+    })
+    .await?;
     // It ends in order, and gives the Lease back.
     assert_eq!(operator.terminate().await?, 0);
     assert_eq!(kubectl(&plane, &holder).await?, "");
