@@ -9,14 +9,22 @@ use tokio::time::Instant;
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
     start: Instant,
-    wall: fn() -> Timestamp,
+    /// The time of day at the start; none if it is asked of the system each time.
+    epoch: Option<Timestamp>,
 }
 
 impl Clock {
     /// The system's clock, with the moment of the call as the start.
     #[must_use]
     pub fn system() -> Self {
-        Self { start: Instant::now(), wall: Timestamp::now }
+        Self { start: Instant::now(), epoch: None }
+    }
+
+    /// A clock whose time of day goes with tokio's clock, `epoch` being the moment of the call: where that is
+    /// paused, everything stands still.
+    #[must_use]
+    pub fn simulated(epoch: Timestamp) -> Self {
+        Self { start: Instant::now(), epoch: Some(epoch) }
     }
 
     /// Time since the start; it never goes back.
@@ -28,7 +36,7 @@ impl Clock {
     /// The time of day.
     #[must_use]
     pub fn wall(&self) -> Timestamp {
-        (self.wall)()
+        self.epoch.map_or_else(Timestamp::now, |epoch| epoch.saturating_add(self.now()).unwrap_or(Timestamp::MAX))
     }
 
     /// The moment that a duration since the start stands for.

@@ -1,10 +1,7 @@
 //! The operator's own credentials, from wherever the AWS SDK finds them: environment, profile, IRSA
 //! web identity, EKS Pod Identity or container, instance metadata.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{sync::Arc, time::Duration};
 
 use aws_config::{
     BehaviorVersion, Region, SdkConfig, environment::region::EnvironmentVariableRegionProvider,
@@ -15,10 +12,12 @@ use aws_credential_types::{
     Credentials,
     provider::{ProvideCredentials, SharedCredentialsProvider},
 };
+use k8s_openapi::jiff::Timestamp;
 use tokio::sync::Mutex;
 
 use super::{AwsError, CredentialsError, EARLY, http::OneConnector, measure};
 use crate::{
+    clock::Clock,
     domain::{AccountId, Partition},
     telemetry::metrics::Metrics,
 };
@@ -47,7 +46,7 @@ pub struct Caller {
 struct Known {
     caller: Caller,
     config: SdkConfig,
-    until: SystemTime,
+    until: Timestamp,
     access_key_id: String,
 }
 
@@ -58,12 +57,13 @@ pub struct Ambient {
     provider: Option<SharedCredentialsProvider>,
     known: Arc<Mutex<Option<Known>>>,
     metrics: Metrics,
+    clock: Clock,
 }
 
 impl Ambient {
     /// Loads region, endpoints and the source of credentials from the environment, as every AWS tool
     /// does. Without a region `us-east-1` serves, where IAM lives.
-    pub async fn load() -> Self {
+    pub async fn load(clock: Clock) -> Self {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(ATTEMPT_TIMEOUT / 2)
             .operation_attempt_timeout(ATTEMPT_TIMEOUT)
@@ -80,15 +80,17 @@ impl Ambient {
         if let Ok(name) = aws_config::AppName::new(concat!("port-aws-operator-", env!("CARGO_PKG_VERSION"))) {
             loader = loader.app_name(name);
         }
-        let config = loader.load().await;
+        let config = loader.load().await.into_builder().http_client(OneConnector::default()).build();
+        Self::new(&config, clock)
+    }
+
+    /// Takes the SDK's configuration as it is, with its source of credentials.
+    #[must_use]
+    pub fn new(config: &SdkConfig, clock: Clock) -> Self {
         let provider = config.credentials_provider();
         // Calls are signed with credentials that we keep ourselves, so the SDK has none to keep.
-        let config = config
-            .into_builder()
-            .http_client(OneConnector::default())
-            .identity_cache(IdentityCache::no_cache())
-            .build();
-        Self { config, provider, known: Arc::default(), metrics: Metrics::default() }
+        let config = config.to_builder().identity_cache(IdentityCache::no_cache()).build();
+        Self { config, provider, known: Arc::default(), metrics: Metrics::default(), clock }
     }
 
     /// Measures all calls from now on in these metrics.
@@ -138,14 +140,14 @@ impl Ambient {
     /// One caller at a time refreshes; the others wait for its result.
     async fn with_known<T>(&self, read: impl FnOnce(&Known) -> T) -> Result<T, CredentialsError> {
         let mut slot = self.known.lock().await;
-        let now = SystemTime::now();
+        let now = self.clock.wall();
         if let Some(known) = slot.as_ref().filter(|known| now < known.until) {
             return Ok(read(known));
         }
         let credentials = self.provide().await?;
-        let until = match credentials.expiry() {
-            Some(end) => end.checked_sub(EARLY).filter(|early| *early > now).unwrap_or(end),
-            None => now + LIFE_WITHOUT_END,
+        let until = match credentials.expiry().and_then(|end| Timestamp::try_from(end).ok()) {
+            Some(end) => end.checked_sub(EARLY).ok().filter(|early| *early > now).unwrap_or(end),
+            None => now.checked_add(LIFE_WITHOUT_END).unwrap_or(now),
         };
         if let Some(known) = slot.as_mut().filter(|known| known.access_key_id == credentials.access_key_id()) {
             known.until = until;
@@ -171,7 +173,7 @@ impl Ambient {
         }
     }
 
-    async fn identify(&self, credentials: Credentials, until: SystemTime) -> Result<Known, CredentialsError> {
+    async fn identify(&self, credentials: Credentials, until: Timestamp) -> Result<Known, CredentialsError> {
         let access_key_id = credentials.access_key_id().to_owned();
         let fixed = SharedCredentialsProvider::new(credentials);
         let config = self.config.to_builder().credentials_provider(fixed).build();

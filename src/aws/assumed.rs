@@ -10,6 +10,7 @@ use std::{
 
 use aws_config::SdkConfig;
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
+use k8s_openapi::jiff::Timestamp;
 use tokio::sync::Mutex;
 
 use super::{Ambient, AwsError, CredentialsError, EARLY, measure};
@@ -53,7 +54,7 @@ pub struct Reach {
 /// What makes two sessions the same. Of the policy there is a hash, by a key that nobody knows: the text would
 /// be most of what is kept of a session, and nobody can write a policy that takes another's session.
 type Key = ((String, i64), AccountId, Purpose, u64);
-type Slot = Arc<Mutex<Option<(Credentials, SystemTime)>>>;
+type Slot = Arc<Mutex<Option<(Credentials, Timestamp)>>>;
 
 /// The sessions.
 #[derive(Debug, Clone)]
@@ -77,7 +78,7 @@ impl Assumed {
         let (hub, caller) = ambient.config().await?;
         let slot = self.slot(reach);
         let mut session = slot.lock().await;
-        let now = SystemTime::now();
+        let now = self.clock.wall();
         if session.as_ref().is_none_or(|(_, until)| *until <= now) {
             *session = None;
             *session = Some(self.assume(&hub, ambient.metrics(), caller.partition, reach, now).await?);
@@ -104,7 +105,7 @@ impl Assumed {
         let key = (reach.access.clone(), reach.account.clone(), reach.purpose, self.hashes.hash_one(&reach.policy));
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         // What has ended, or is of a former generation of the access, is never asked for again.
-        let now = SystemTime::now();
+        let now = self.clock.wall();
         sessions.retain(|((uid, generation), ..), slot| {
             let outdated = *uid == reach.access.0 && *generation != reach.access.1;
             let ended = || slot.try_lock().is_ok_and(|session| session.as_ref().is_none_or(|(_, until)| *until <= now));
@@ -119,8 +120,8 @@ impl Assumed {
         metrics: &Metrics,
         partition: Partition,
         reach: &Reach,
-        now: SystemTime,
-    ) -> Result<(Credentials, SystemTime), CredentialsError> {
+        now: Timestamp,
+    ) -> Result<(Credentials, Timestamp), CredentialsError> {
         let wait = self.bucket.lock().unwrap_or_else(PoisonError::into_inner).take(self.clock.now());
         tokio::time::sleep(wait).await;
         metrics.waited_to_assume(wait);
@@ -139,13 +140,13 @@ impl Assumed {
             return Err(failed(unexpected("the session is not of the account that was asked for")));
         }
         let Some(given) = answer.credentials else { return Err(failed(unexpected("no credentials in the answer"))) };
-        let end = SystemTime::try_from(given.expiration).unwrap_or(now);
+        let end = Timestamp::from_second(given.expiration.secs()).unwrap_or(now);
         let until = end.checked_sub(EARLY + SPREAD.mul_f64(jitter())).unwrap_or(now);
         let credentials = Credentials::new(
             given.access_key_id,
             given.secret_access_key,
             Some(given.session_token),
-            Some(end),
+            Some(SystemTime::from(end)),
             "AssumeRole",
         );
         tracing::debug!(account = %reach.account, purpose = ?reach.purpose, "a role is assumed");

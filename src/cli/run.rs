@@ -148,7 +148,8 @@ impl RunArgs {
     async fn serve(self) -> Result<(), String> {
         let metrics = Metrics::default();
         serve_metrics(&self.metrics_addr, &metrics).await?;
-        let health = Health::new(Clock::system());
+        let clock = Clock::system();
+        let health = Health::new(clock);
         serve_probes(&self.health_addr, &health).await?;
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "port-aws-operator starts");
         let client = Client::try_default().await.map_err(|error| format!("no way to the cluster: {error}"))?;
@@ -163,9 +164,9 @@ impl RunArgs {
         let instance =
             std::env::var("HOSTNAME").unwrap_or_else(|_| format!("port-aws-operator-{}", std::process::id()));
         let lease = self.election.options(&client, &instance);
-        let ambient = Ambient::load().await.measured(&metrics);
+        let ambient = Ambient::load(clock).await.measured(&metrics);
         greet_aws(&ambient).await;
-        let aws = Aws::new(ambient, Clock::system(), f64::from(self.max_assume_role_rate));
+        let aws = Aws::new(ambient, clock, f64::from(self.max_assume_role_rate));
         let total = usize::from(self.max_passes);
         let options = Options {
             cluster,
@@ -177,6 +178,7 @@ impl RunArgs {
             lease,
             health,
             metrics,
+            clock,
         };
         controller::run(client, aws, options, stop_signal()?).await?;
         tracing::info!("port-aws-operator ends");

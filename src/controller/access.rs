@@ -191,7 +191,7 @@ impl Seen<'_> {
             complete |= resolved || discovery.failure.is_some();
             let tried = discovery.was_tried_by(self.version) || (self.settled && resolved);
             match discovery.failure.as_ref().filter(|(failure, _)| !failure.decided) {
-                Some((failure, _)) if tried => _ = sight.discovery.get_or_insert(Trouble::from(failure)),
+                Some((failure, _)) if tried => sight.note_discovery(Trouble::from(failure)),
                 _ => sight.discovers |= self.visits && !tried,
             }
         }

@@ -72,7 +72,7 @@ pub(super) struct Sight {
     caller: Result<String, Trouble>,
     accounts: BTreeMap<AccountId, AccountReach>,
     pub(super) integrations: usize,
-    pub(super) discovery: Option<Trouble>,
+    discovery: Option<Trouble>,
     /// Whether AWS Organizations is still to be asked by the access as it is now.
     pub(super) discovers: bool,
 }
@@ -82,11 +82,23 @@ impl Sight {
         Self { caller, accounts: BTreeMap::new(), integrations: 0, discovery: None, discovers: false }
     }
 
-    /// Of several integrations in one account, the one that did not get there counts.
+    /// Of several integrations in one account, one that did not get there counts: always the same, in
+    /// whatever order they come.
     pub(super) fn note(&mut self, account: &AccountId, reach: AccountReach) {
         let known = self.accounts.entry(account.clone()).or_insert(AccountReach::Idle);
-        if reach.rank() > known.rank() {
+        let first = match (&reach, &*known) {
+            (AccountReach::Unreached(new), AccountReach::Unreached(old)) => new.message < old.message,
+            _ => reach.rank() > known.rank(),
+        };
+        if first {
             *known = reach;
+        }
+    }
+
+    /// Of several discoveries that fail, always the same counts.
+    pub(super) fn note_discovery(&mut self, trouble: Trouble) {
+        if self.discovery.as_ref().is_none_or(|known| trouble.message < known.message) {
+            self.discovery = Some(trouble);
         }
     }
 

@@ -97,6 +97,8 @@ pub struct Options {
     pub health: Health,
     /// Where the work is measured.
     pub metrics: Metrics,
+    /// By what time is told.
+    pub clock: Clock,
 }
 
 /// Runs the operator until `stop` becomes true: it stands by until it holds the lease, then acts.
@@ -105,7 +107,7 @@ pub struct Options {
 /// If the lease is lost to another process, or a part of this one ends abnormally. Failures of a watch are
 /// logged, and it is tried again.
 pub async fn run(client: Client, aws: Aws, options: Options, stop: watch::Receiver<bool>) -> Result<(), String> {
-    let (mut campaign, leadership) = Campaign::begin(&client, options.lease.clone(), Clock::system(), &options.health);
+    let (mut campaign, leadership) = Campaign::begin(&client, options.lease.clone(), options.clock, &options.health);
     options.metrics.set_leader(false);
     let acting = async {
         let mut waiting = leadership.clone();
@@ -231,7 +233,7 @@ fn new_context(
     (trigger, access_trigger): Triggers,
     leadership: Leadership,
 ) -> Context {
-    let clock = Clock::system();
+    let clock = options.clock;
     Context {
         events: events::Events::new(client.clone(), options.instance.clone(), clock, options.metrics.clone()),
         metrics: options.metrics.clone(),

@@ -1,7 +1,7 @@
 //! What every watch needs: its errors logged, its first list noticed, its objects traced to
 //! integrations.
 
-use std::{fmt::Debug, sync::Arc};
+use std::{collections::BTreeSet, fmt::Debug, sync::Arc};
 
 use futures::{Stream, StreamExt, TryStreamExt};
 use kube::{
@@ -15,7 +15,7 @@ use kube::{
 use serde::de::DeserializeOwned;
 
 use super::context::{Context, Guarded, owner_of, reference_to};
-use crate::api::PortAwsIntegration;
+use crate::{api::PortAwsIntegration, domain::Owner};
 
 /// A watch over objects, or over those whose labels match a selector, without what the API server notes of who wrote which field: nothing here asks for
 /// that, and it grows with the object.
@@ -66,6 +66,7 @@ pub(super) fn references(
 ) -> Vec<ObjectRef<Guarded>> {
     let objects = store.state();
     let matching = objects.iter().filter_map(|object| object.0.as_ref().ok()).filter(|object| wanted(object));
-    let owners = matching.map(owner_of);
-    owners.map(|owner| reference_to(&owner)).collect()
+    // In order: the store's own differs from one process to the next.
+    let owners: BTreeSet<Owner> = matching.map(owner_of).collect();
+    owners.iter().map(reference_to).collect()
 }

@@ -153,8 +153,53 @@ async fn a_change_of_it_reaches_every_account_without_anybody_asking() -> Result
     it.patch_access(json!({"limits": {"organizationIds": ["org_Test1"]}, "assumeRole": {"roleName": "Other"}})).await?;
     let object = it.ready("aws-prod").await?;
     assert!(accounts.iter().all(|account| entry(&object, account)["state"] == "Ready"));
-    let assumed = it.world().backend().calls(it.account(), seq).await?;
     let other = |call: &Call| call.param("RoleArn").is_some_and(|arn| arn.ends_with(":role/Other"));
-    assert!(assumed.iter().any(other));
+    eventually("the other role to be assumed", SOON, async || {
+        let assumed = it.world().backend().calls(it.account(), seq).await?;
+        Ok(assumed.iter().any(other).then_some(()))
+    })
+    .await?;
+    it.finish().await
+}
+
+#[tokio::test]
+async fn it_is_ready_by_what_its_present_spec_has_reached_and_not_by_what_an_older_one_did() -> Result<()> {
+    let edit = |spec: &mut Value| {
+        spec["accounts"] = json!(["*"]);
+        spec["assumeRole"] = json!({"roleName": "PortAwsOperator"});
+    };
+    let mut it = Scenario::builder("by-generation", OPERATOR).access(edit).start().await?;
+    let accounts = [unused_account(), unused_account()];
+    it.integration("aws-prod", |spec| {
+        spec["accounts"] = json!(accounts);
+        spec["interval"] = "24h".into();
+    })
+    .await?;
+    let all_reached = |it: &Value| condition(it, "Ready")["status"] == "True" && it["status"]["reach"]["reached"] == 2;
+    access_until(&it, "all are reached", all_reached).await?;
+
+    let held =
+        it.world().backend().fault(Fault::hold_before().account(&accounts[1]).action("GetRole").count(1)).await?;
+    it.patch_access(json!({"limits": {"maxSessionDuration": 7200}})).await?;
+    let parked = it.world().backend().next_parked(&held, SOON).await?;
+    let half = |it: &Value| {
+        it["status"]["observedGeneration"] == it["metadata"]["generation"] && it["status"]["reach"]["reached"] == 1
+    };
+    let object = access_until(&it, "one is reached by the new spec", half).await?;
+    let ready = condition(&object, "Ready");
+    assert_eq!((&ready["status"], &ready["reason"]), (&json!("Unknown"), &json!("Provisioning")));
+    assert_eq!(condition(&object, "Reconciling")["status"], "True");
+    it.world().backend().release(&parked.id, true, true).await?;
+    let reached = access_until(&it, "all are reached again", all_reached).await?;
+    assert!(condition(&reached, "Reconciling").is_null());
+
+    // A new process believes the former, without a visit.
+    it.restart_operator().await?;
+    it.integration("aws-test", |spec| spec["accounts"] = json!(accounts[..1])).await?;
+    it.ready("aws-test").await?;
+    let both = access_until(&it, "both use it", |it| it["status"]["reach"]["integrations"] == 2).await?;
+    let since = |object: &Value| condition(object, "Ready")["lastTransitionTime"].clone();
+    assert!(all_reached(&both), "{}", both["status"]);
+    assert_eq!(since(&both), since(&reached));
     it.finish().await
 }

@@ -244,3 +244,43 @@ async fn an_object_that_lost_its_status_is_cleaned_up_all_the_same() -> Result<(
     it.event("aws-prod", "RoleDeleted").await?;
     it.finish().await
 }
+
+#[tokio::test]
+async fn a_finalizer_that_somebody_else_set_leads_nowhere_and_holds_nothing() -> Result<()> {
+    let mut it = scenario("forged").await?;
+    it.integration("aws-prod", |spec| spec["role"] = json!({"name": "PortIntegrationRole-shared"})).await?;
+    it.ready("aws-prod").await?;
+    // While no operator is there to say in status that nothing was made.
+    it.stop_operator().await?;
+    it.integration("aws-forged", |spec| {
+        spec["organizationId"] = "org_Other".into();
+        spec["role"] = json!({"name": "PortIntegrationRole-shared"});
+    })
+    .await?;
+    let patch = Patch::Merge(json!({"metadata": {"finalizers": [FINALIZER]}}));
+    it.integrations().patch("aws-forged", &PatchParams::default(), &patch).await?;
+    let (seq, before) = (it.seq().await?, it.state().await?);
+    it.delete("aws-forged").await?;
+    it.start_operator().await?;
+    let message = blocked(&it, "aws-forged", "status does not say where something was made").await?;
+    assert!(message.contains("organization org_Other is not allowed"), "{message}");
+    // The new process asked whose its credentials are, and no more.
+    let calls = it.operator_calls_since(seq).await?;
+    assert!(calls.iter().all(|call| call.action == "GetCallerIdentity"), "{calls:?}");
+    assert_eq!(it.state().await?, before);
+
+    // The access object waits for what is real, and not for this.
+    it.delete("aws-prod").await?;
+    it.gone("aws-prod").await?;
+    it.delete_access().await?;
+    testkit::wait::eventually("the end of the access object", testkit::fixture::SOON, async || {
+        Ok(it.accesses().get_opt(it.namespace()).await?.is_none().then_some(()))
+    })
+    .await?;
+    let seq = it.seq().await?;
+    it.annotate("aws-forged", ABANDON, "true").await?;
+    it.gone("aws-forged").await?;
+    assert!(it.event("aws-forged", "Abandoned").await?.note.contains("the accounts are not known"));
+    assert_eq!(it.operator_calls_since(seq).await?, vec![]);
+    it.finish().await
+}

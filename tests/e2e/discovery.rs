@@ -259,6 +259,8 @@ async fn a_discovered_account_outside_the_access_is_skipped_and_the_others_go_on
     it.patch_access(json!({"accounts": [it.account()]})).await?;
     let object = it.until("aws-prod", "all are skipped", |it| condition(it, "Stalled")["status"] == "True").await?;
     assert_eq!(condition(&object, "Ready")["reason"], "AllSkipped");
+    let object = it.request_check("aws-prod").await?;
+    assert_eq!(condition(&object, "Ready")["reason"], "AllSkipped");
     it.patch_access(json!({"accounts": ["*"]})).await?;
     let object = it.ready("aws-prod").await?;
     assert_eq!(counts(&object), [4, 4, 0, 0]);

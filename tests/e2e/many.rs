@@ -1,5 +1,7 @@
 //! Several accounts in one resource, each reached through a role there.
 
+mod leaving;
+
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
@@ -190,33 +192,5 @@ async fn an_account_that_leaves_the_list_is_left_alone_unless_the_policy_says_ot
     it.until("aws-prod", "the account is gone from status", |it| entry(it, &accounts[0]).is_null()).await?;
     assert!(it.world().backend().state(&accounts[0]).await?.role(ROLE).is_none());
     assert!(it.world().backend().state(&accounts[1]).await?.role(ROLE).is_some());
-    it.finish().await
-}
-
-#[tokio::test]
-async fn many_accounts_that_leave_at_once_wait_for_a_word() -> Result<()> {
-    let it = scenario("bulk").await?;
-    let accounts = accounts(4);
-    it.integration("aws-prod", |spec| {
-        spec["accounts"] = json!(accounts);
-        spec["accountRemovalPolicy"] = "Delete".into();
-    })
-    .await?;
-    it.ready("aws-prod").await?;
-    it.patch_spec("aws-prod", json!({"accounts": accounts[3..]})).await?;
-    let object = it.ready("aws-prod").await?;
-    assert_eq!(entry(&object, &accounts[0])["reason"], "ManyRemovals");
-    for account in &accounts {
-        assert!(it.world().backend().state(account).await?.role(ROLE).is_some());
-    }
-    it.annotate("aws-prod", "integrations.port.io/confirm-removal", "3").await?;
-    it.until("aws-prod", "they are cleared", |it| {
-        it["status"]["accounts"].as_array().is_some_and(|all| all.len() == 1)
-    })
-    .await?;
-    for account in &accounts[..3] {
-        assert!(it.world().backend().state(account).await?.role(ROLE).is_none());
-    }
-    assert!(it.world().backend().state(&accounts[3]).await?.role(ROLE).is_some());
     it.finish().await
 }
