@@ -20,6 +20,7 @@ E2E_THREADS ?= 6
 # Of the soak.
 FAULTS ?= 10000
 RESOURCES ?= 200
+CHART := charts/port-aws-operator
 # Every AWS action that the operator takes in the end-to-end tests.
 SEEN_ACTIONS := $(CURDIR)/target/seen-actions
 # What a test or the demo needs to find; each script prints where it is, and makes it once.
@@ -112,14 +113,39 @@ lint-aws: ## IAM policies, CloudFormation templates and Terraform module in depl
 lint-rules: ## Alerts and their unit tests, and the queries of the dashboard
 	hack/lint-rules.sh
 
+.PHONY: image
+image: prerequisites ## Build the image from the release binary, as an OCI archive in target/image (needs buildah)
+	$(CARGO) build --locked --release --bin port-aws-operator
+	hack/image.sh "$(RELEASE)/port-aws-operator" target/image/port-aws-operator.tar
+
+HELM_PARTS = HELM_TOOLS="$$(hack/build-helm.sh)"; export HELM_TOOLS
+
+.PHONY: lint-chart
+lint-chart: ## The chart with Helm 3 and 4, for each set of values
+	@$(HELM_PARTS); for helm in helm3 helm4; do for values in $(CHART)/ci/*-values.yaml; do \
+		echo "$$helm lint --values $$values"; "$$HELM_TOOLS/$$helm" lint --quiet --strict --values "$$values" $(CHART); \
+	done; done
+
+.PHONY: e2e-delivery
+e2e-delivery: ## Tests of chart, manifests and image: rendered, installed, upgraded, uninstalled on a real API server
+	$(PARTS); $(HELM_PARTS); $(CARGO) test $(WORKSPACE) --test delivery -- --test-threads=3
+
+.PHONY: e2e-node
+e2e-node: ## The chart on a kubelet, in kernel namespaces of its own (needs Linux, root and containerd; see tests/node)
+	$(CARGO) build $(WORKSPACE) --bins
+	tests/node/run.sh "$(BIN)/port-aws-operator"
+
 .PHONY: generate
-generate: ## Write the generated files: CRDs, IAM policies and templates, list of metrics
+generate: ## Write the generated files: CRDs, IAM policies and templates, list of metrics, chart and manifests
 	$(CARGO) build --quiet $(WORKSPACE) --bins
 	"$(BIN)/port-aws-operator" crds --output-dir crds
 	"$(BIN)/port-aws-operator" policies --output-dir deploy/aws
 	"$(BIN)/port-aws-operator" metrics-doc --output docs/metrics.md
+	hack/generate-delivery.sh
+
+GENERATED := crds deploy/aws docs/metrics.md $(CHART) deploy/base deploy/components deploy/install.yaml deploy/argocd
 
 .PHONY: check-generated
 check-generated: generate ## Fail if a generated file is not up to date
-	@git diff --exit-code --stat -- crds deploy/aws docs/metrics.md || { \
-		echo "crds/, deploy/aws/ or docs/metrics.md is stale: run 'make generate' and commit"; exit 1; }
+	@git diff --exit-code --stat -- $(GENERATED) || { \
+		echo "one of $(GENERATED) is stale: run 'make generate' and commit"; exit 1; }

@@ -13,6 +13,7 @@ fn main() -> ExitCode {
         Command::RoleArns(args) => args.run(),
         Command::Crds(args) => args.run(),
         Command::Policies(args) => args.run(),
+        Command::Probe(args) => args.run(),
         Command::MetricsDoc(args) => args.run(),
     };
     match result {

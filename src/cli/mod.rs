@@ -3,12 +3,14 @@
 mod crds;
 mod metrics_doc;
 mod policies;
+mod probe;
 mod role_arns;
 mod run;
 
 pub use crds::CrdsArgs;
 pub use metrics_doc::MetricsDocArgs;
 pub use policies::PoliciesArgs;
+pub use probe::ProbeArgs;
 pub use role_arns::RoleArnsArgs;
 pub use run::RunArgs;
 
@@ -32,6 +34,8 @@ pub enum Command {
     Crds(CrdsArgs),
     /// Print the IAM policies that the operator works with
     Policies(PoliciesArgs),
+    /// Ask a running operator over HTTP whether it is well; exit with 1 if it is not
+    Probe(ProbeArgs),
     /// Print the list of metrics as Markdown
     #[command(hide = true)]
     MetricsDoc(MetricsDocArgs),

@@ -21,7 +21,7 @@ use kube::{Api, Client, Config};
 use serde_json::Value;
 
 pub use audit::Write;
-pub use tools::tools_folder;
+pub use tools::{helm_folder, tools_folder};
 
 use crate::folder::Folder;
 use crate::ports::free_port;
@@ -39,8 +39,8 @@ const TOKEN_SECONDS: i64 = 8 * 3600;
 pub struct StartOptions {
     /// Folder with the binaries; `None` finds or builds it, see [`tools_folder`].
     pub tools: Option<PathBuf>,
-    /// Whether namespaces are to be deleted for good, owner references collected and default
-    /// service accounts made.
+    /// Whether namespaces are to be deleted for good, owner references collected, default service
+    /// accounts made, and Deployments brought as far as Pods, which no node runs.
     pub controller_manager: bool,
     /// Whether to keep an audit log, for [`ControlPlane::writes_by`].
     pub audit: bool,

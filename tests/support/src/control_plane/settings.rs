@@ -96,7 +96,9 @@ impl Settings {
             format!("--kubeconfig={}", kubeconfig.display()),
             "--leader-elect=false".to_owned(),
             "--secure-port=0".to_owned(),
-            "--controllers=garbage-collector-controller,namespace-controller,serviceaccount-controller".to_owned(),
+            "--controllers=deployment-controller,garbage-collector-controller,namespace-controller,\
+             replicaset-controller,serviceaccount-controller"
+                .to_owned(),
             format!("--service-account-private-key-file={}", self.path("sa.key")),
         ])
     }

@@ -17,6 +17,12 @@ pub async fn tools_folder() -> Result<PathBuf> {
     FOLDER.get_or_try_init(|| script::place(&VARIABLES, "build-tools.sh")).await.cloned()
 }
 
+/// The folder that holds `helm3` and `helm4`: `HELM_TOOLS` if set, else what `hack/build-helm.sh` builds.
+pub async fn helm_folder() -> Result<PathBuf> {
+    static HELM: OnceCell<PathBuf> = OnceCell::const_new();
+    HELM.get_or_try_init(|| script::place(&["HELM_TOOLS"], "build-helm.sh")).await.cloned()
+}
+
 /// The path of one tool, checked to exist.
 pub(super) fn tool(folder: &Path, name: &str) -> Result<PathBuf> {
     let path = folder.join(name);
