@@ -16,8 +16,9 @@ use super::{
     access_version::AccessVersion,
     account_memory::AccountMemory,
     context::{Context, GuardedAccess, owner_of},
-    memory::{Published, ResourceMemory, WrittenAccess},
+    memory::{ResourceMemory, WrittenAccess},
     store::{self, StoreError, carries},
+    written::Written,
 };
 use crate::{
     api::{AccountState, IN_USE, PortAwsAccess, PortAwsAccessStatus, PortAwsIntegration},
@@ -78,6 +79,13 @@ async fn publish(context: &Context, access: &PortAwsAccess) -> Result<Action, St
         Ok(caller) => (None, Ok(caller.arn)),
         Err(error) => (Some(CALLER_RETRY), Err(Trouble::from(&error))),
     };
+    let api = Api::all(context.client.clone());
+    if context.written_accesses().get(&name).is_some_and(|known| known.status.is_in_doubt()) {
+        let stored: PortAwsAccess = store::read(&context.leadership, &api, access).await?;
+        if let Some(known) = context.written_accesses().get_mut(&name) {
+            known.status.settle(&stored.metadata, stored.status.as_ref());
+        }
+    }
     let former = context.former_access_status(access);
     let Some(sight) = context.sight(&name, caller) else {
         // What a former process wrote says more than is known here yet.
@@ -90,7 +98,8 @@ async fn publish(context: &Context, access: &PortAwsAccess) -> Result<Action, St
     let now = context.clock.now();
     let wait = {
         let mut written = context.written_accesses();
-        let new = || WrittenAccess { pace: TokenBucket::new(STATUS_BURST, STATUS_PER_SECOND), published: None };
+        let new =
+            || WrittenAccess { pace: TokenBucket::new(STATUS_BURST, STATUS_PER_SECOND), status: Written::default() };
         let pace = &mut written.entry(name.clone()).or_insert_with(new).pace;
         let wait = pace.wait(now);
         pace.spend(now);
@@ -99,12 +108,12 @@ async fn publish(context: &Context, access: &PortAwsAccess) -> Result<Action, St
     if !wait.is_zero() {
         return Ok(Action::requeue(wait));
     }
-    let written = store::write_status(&context.leadership, &Api::all(context.client.clone()), access, &status).await?;
-    context.metrics.wrote_status("PortAwsAccess");
+    let outcome = store::write_status(&context.leadership, &api, access, &status).await;
     if let Some(known) = context.written_accesses().get_mut(&name) {
-        let resource_version = written.metadata.resource_version.unwrap_or_default();
-        known.published = Some(Published { status, resource_version });
+        known.status.note(status, outcome.as_ref().map(|written| &written.metadata));
     }
+    outcome?;
+    context.metrics.wrote_status("PortAwsAccess");
     Ok(retry.map_or_else(Action::await_change, Action::requeue))
 }
 
@@ -113,14 +122,12 @@ impl Context {
         self.written_accesses.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// The status to compare with and build on: our own last one as long as the watch does not show it.
+    /// The status to compare with and build on.
     fn former_access_status(&self, access: &PortAwsAccess) -> PortAwsAccessStatus {
+        let shown = access.status.as_ref();
         let written = self.written_accesses();
-        let published = written.get(&access.name_any()).and_then(|known| known.published.as_ref());
-        match published.filter(|published| published.is_ahead_of(&access.metadata)) {
-            Some(published) => published.status.clone(),
-            None => access.status.clone().unwrap_or_default(),
-        }
+        let known = written.get(&access.name_any());
+        known.map_or_else(|| shown.cloned(), |known| known.status.former(&access.metadata, shown)).unwrap_or_default()
     }
 
     /// Whether this process sees all that uses an access object. Of one that other namespaces may use

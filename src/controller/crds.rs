@@ -1,11 +1,9 @@
 //! Waits for the kinds of the operator. Without them every watch would fail, in words that do not say what to do.
 
-use std::{
-    collections::BTreeSet,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeSet, time::Duration};
 
 use kube::{Client, CustomResourceExt};
+use tokio::time::Instant;
 
 use super::store::{StoreError, bounded};
 use crate::api::{PortAwsAccess, PortAwsIntegration};

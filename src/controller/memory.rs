@@ -6,36 +6,23 @@ use std::{
     time::Duration,
 };
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 
-use super::{access_version::AccessVersion, account_memory::AccountMemory, discovery_memory::DiscoveryMemory};
+use super::{
+    access_version::AccessVersion, account_memory::AccountMemory, discovery_memory::DiscoveryMemory, written::Written,
+};
 use crate::{
     api::{ABANDON, PortAwsAccessStatus, PortAwsIntegration, PortAwsIntegrationStatus, REQUESTED_AT},
     domain::AccountId,
     schedule::TokenBucket,
 };
 
-/// A status that this process has written.
-#[derive(Debug, Clone)]
-pub(super) struct Published<S> {
-    pub(super) status: S,
-    pub(super) resource_version: String,
-}
-
-impl<S> Published<S> {
-    /// Whether an object of this metadata is older.
-    pub(super) fn is_ahead_of(&self, metadata: &ObjectMeta) -> bool {
-        is_older(metadata.resource_version.as_deref(), &self.resource_version)
-    }
-}
-
 /// What this process has written of the status of an access object.
 #[derive(Debug)]
 pub(super) struct WrittenAccess {
     /// Paces the writes.
     pub(super) pace: TokenBucket,
-    pub(super) published: Option<Published<PortAwsAccessStatus>>,
+    pub(super) status: Written<PortAwsAccessStatus>,
 }
 
 /// One resource.
@@ -60,7 +47,7 @@ pub(super) struct ResourceMemory {
     pub(super) removal_word: Option<String>,
     /// Accounts whose claim is in the stored status, with the finalizer on the object.
     pub(super) durable: BTreeSet<AccountId>,
-    pub(super) published: Option<Published<PortAwsIntegrationStatus>>,
+    pub(super) written: Written<PortAwsIntegrationStatus>,
     /// The version of the object that the finalizer was last written to.
     pub(super) finalized: Option<String>,
     /// What visits were last asked for.
@@ -126,7 +113,7 @@ impl ResourceMemory {
             access_seen: None,
             removal_word: status.and_then(|status| status.last_handled_removal_word.clone()),
             durable: BTreeSet::new(),
-            published: None,
+            written: Written::default(),
             finalized: None,
             asked: None,
             access_missing_since: None,
@@ -162,27 +149,8 @@ impl ResourceMemory {
         }
     }
 
-    /// The status to compare with and build on: the one in the object, unless the object is older
-    /// than our own last write.
+    /// The status to compare with and build on.
     pub(super) fn former_status(&self, object: &PortAwsIntegration) -> PortAwsIntegrationStatus {
-        match &self.published {
-            Some(published) if self.is_ahead_of(object) => published.status.clone(),
-            _ => object.status.clone().unwrap_or_default(),
-        }
-    }
-
-    /// Whether the object is older than our own last write of status.
-    pub(super) fn is_ahead_of(&self, object: &PortAwsIntegration) -> bool {
-        self.published.as_ref().is_some_and(|published| published.is_ahead_of(&object.metadata))
-    }
-}
-
-/// Whether a version of an object was stored before another. Kubernetes documents resource versions
-/// of one object as comparable decimals; text that is none is taken for new.
-fn is_older(version: Option<&str>, than: &str) -> bool {
-    let parse = |text: &str| text.parse::<u128>().ok();
-    match (version.and_then(parse), parse(than)) {
-        (Some(version), Some(than)) => version < than,
-        _ => false,
+        self.written.former(&object.metadata, object.status.as_ref()).unwrap_or_default()
     }
 }

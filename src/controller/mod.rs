@@ -29,6 +29,7 @@ mod store;
 mod succession;
 mod visits;
 mod watches;
+mod written;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

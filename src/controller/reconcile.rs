@@ -12,7 +12,7 @@ use super::{
     discovery,
     discovery_memory::DiscoveryMemory,
     finalize, invalid,
-    memory::{Published, ResourceMemory},
+    memory::ResourceMemory,
     status::{Input, View},
     store::{self, StoreError},
     visits::{mark_targets, note_access, request_visits},
@@ -180,6 +180,7 @@ async fn publish(
     view: View,
 ) -> Result<Option<Duration>, StoreError> {
     context.may_tell()?;
+    settle(context, resource, object).await?;
     let now = context.clock.now();
     let Some(Due { status, former, claims, undurable }) = compute(context, resource, object, targets, view) else {
         return Ok(None);
@@ -189,7 +190,7 @@ async fn publish(
         let version = object.metadata.resource_version.clone();
         if let Some(memory) = context.resources().get_mut(resource) {
             memory.durable.clear();
-            if memory.finalized == version || memory.is_ahead_of(object) {
+            if memory.finalized == version || memory.written.is_ahead_of(&object.metadata) {
                 // The watch is about to show what we wrote: a write against this version would be refused.
                 return Ok(None);
             }
@@ -207,21 +208,34 @@ async fn publish(
             return Ok(Some(wait));
         }
         let api = store::integrations(&context.client, object);
-        let written = store::write_status(&context.leadership, &api, object, &status).await?;
-        context.metrics.wrote_status("PortAwsIntegration");
-        let mut resources = context.resources();
-        if let Some(memory) = resources.get_mut(resource) {
-            memory.pace.spend(now);
-            memory.written_at = Some(now);
-            let resource_version = written.metadata.resource_version.unwrap_or_default();
-            memory.published = Some(Published { status, resource_version });
+        let outcome = store::write_status(&context.leadership, &api, object, &status).await;
+        if let Some(memory) = context.resources().get_mut(resource) {
+            if outcome.is_ok() {
+                memory.pace.spend(now);
+                memory.written_at = Some(now);
+            }
+            memory.written.note(status, outcome.as_ref().map(|written| &written.metadata));
         }
+        outcome?;
+        context.metrics.wrote_status("PortAwsIntegration");
     }
     if let Some(memory) = context.resources().get_mut(resource) {
         memory.durable = if deleting || store::has_finalizer(object) { claims } else { BTreeSet::new() };
     }
     context.durable.notify_waiters();
     Ok(None)
+}
+
+/// Finds out whether the last write of status was stored, if its answer was lost.
+async fn settle(context: &Context, resource: &Owner, object: &PortAwsIntegration) -> Result<(), StoreError> {
+    if !context.resources().get(resource).is_some_and(|memory| memory.written.is_in_doubt()) {
+        return Ok(());
+    }
+    let stored = store::read(&context.leadership, &store::integrations(&context.client, object), object).await?;
+    if let Some(memory) = context.resources().get_mut(resource) {
+        memory.written.settle(&stored.metadata, stored.status.as_ref());
+    }
+    Ok(())
 }
 
 /// What is due to be stored.
@@ -250,7 +264,7 @@ fn compute(
     let claims: BTreeSet<AccountId> =
         memory.accounts.iter().filter(|(_, account)| account.claimed).map(|(id, _)| id.clone()).collect();
     let undurable = claims.iter().any(|id| !memory.durable.contains(id));
-    let inherited = former.observed_generation == object.metadata.generation && memory.published.is_none();
+    let inherited = former.observed_generation == object.metadata.generation && memory.written.is_empty();
     // What a former process wrote of an account that was not ready is not known here until a visit.
     let untold = |account: &AccountMemory| !account.visited && !account.skipped && account.provider == Part::Unknown;
     let unvisited = targets.iter().any(|id| memory.accounts.get(id).is_some_and(untold))

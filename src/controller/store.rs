@@ -42,11 +42,29 @@ impl StoreError {
         matches!(&**cause, kube::Error::Api(status) if status.code == 404)
     }
 
+    /// Whether the API server may have stored what was to be written. What it answers is its word; no answer,
+    /// and its own trouble, are none.
+    pub(super) fn may_have_been_stored(&self) -> bool {
+        match self {
+            Self::Kubernetes(cause) => !matches!(&**cause, kube::Error::Api(status) if status.code < 500),
+            Self::NotLeading => false,
+            Self::Timeout(_) => true,
+        }
+    }
+
     /// Whether the write was refused because the object is another by now.
     pub(super) fn is_outdated(&self) -> bool {
         let Self::Kubernetes(cause) = self else { return false };
         matches!(&**cause, kube::Error::Api(status) if status.is_conflict() || status.is_not_found())
     }
+}
+
+/// Reads an object from the API server itself, not from the watch, for a write that follows.
+pub(super) async fn read<K>(leadership: &Leadership, api: &Api<K>, object: &K) -> Result<K, StoreError>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
+{
+    leadership.tell(api.get(&object.name_any())).await
 }
 
 /// Bounds a call to the API server in time; the client itself does not.

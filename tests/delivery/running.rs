@@ -13,7 +13,7 @@ use testkit::{
     aws::Backend,
     control_plane::ControlPlane,
     fixture::{integration_resource, is_ready},
-    operator::{Operator, OperatorOptions},
+    operator::{LeaseName, Operator, OperatorOptions},
     wait::eventually,
 };
 
@@ -43,7 +43,7 @@ async fn start(plane: &ControlPlane, backend: &Backend, told: &[String]) -> Resu
         credentials: Some(backend.credentials(ACCOUNT).await?),
         cluster_id: "delivery".to_owned(),
         namespaces: run.watch_namespaces,
-        lease: Some(run.election.lease_name),
+        lease: LeaseName::Shared(run.election.lease_name),
         log: plane.data_dir().join("operator.log"),
         ..OperatorOptions::default()
     })

@@ -15,6 +15,8 @@ pub const ACCESSES: Kind = "portawsaccesses";
 pub const NAMESPACES: Kind = "namespaces";
 pub const LEASES: Kind = "leases";
 pub const EVENTS: Kind = "events";
+/// What the API server says it has; no object is of this kind.
+pub const RESOURCES: Kind = "resources";
 pub const KINDS: [Kind; 5] = [INTEGRATIONS, ACCESSES, NAMESPACES, LEASES, EVENTS];
 
 /// Names an object: its kind, its namespace (empty if it has none) and its name.

@@ -11,7 +11,7 @@ use kube::client::Body;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use super::{ACCESSES, Cluster, EVENTS, INTEGRATIONS, KINDS, Key, Kind, LEASES, NAMESPACES, Refused, watch};
+use super::{ACCESSES, Cluster, EVENTS, INTEGRATIONS, KINDS, Key, Kind, LEASES, NAMESPACES, RESOURCES, Refused, watch};
 use crate::{
     mutation::Mutation,
     rules,
@@ -109,24 +109,26 @@ impl Server {
     }
 
     fn apply(&self, asked: &Asked) -> Result<Value, Refused> {
-        let (now, wall) = (self.world.now(), self.world.wall());
+        // The API server keeps whole seconds.
+        let (now, moment) = (self.world.now(), format!("{:.0}", self.world.wall()));
         let mut state = self.world.state();
         let key: Key = (asked.kind, asked.namespace.clone(), asked.name.clone());
         if asked.method != Method::GET {
             state.record.count("cluster", asked.kind);
         }
         match (asked.method.as_str(), asked.kind) {
+            ("GET", RESOURCES) => Ok(resources()),
             ("GET", kind) if asked.name.is_empty() => Ok(list(&state.cluster, kind)),
             ("GET", _) => state.cluster.get(&key).cloned().ok_or(Refused::NotFound),
             ("POST", LEASES) => {
-                let stored = state.cluster.create(key, asked.body.clone(), &wall.to_string())?;
+                let stored = state.cluster.create(key, asked.body.clone(), &moment)?;
                 rules::lease_written(&mut state, &stored, now);
                 Ok(stored)
             }
             // Events are counted, and not kept.
             (_, EVENTS) => Ok(asked.body.clone()),
             ("PUT", LEASES) => self.put_lease(&mut state, &key, &asked.body),
-            ("PATCH", _) if asked.is_status => patch_status(&mut state, &key, &asked.body, now, &wall.to_string()),
+            ("PATCH", _) if asked.is_status => patch_status(&mut state, &key, &asked.body, now, &moment),
             ("PATCH", _) => self.patch_finalizers(&mut state, &key, &asked.body),
             _ => Err(Refused::NotFound),
         }
@@ -220,7 +222,7 @@ async fn read(request: Request<Body>) -> io::Result<Asked> {
     let path: Vec<&str> = parts.uri.path().trim_matches('/').split('/').collect();
     // The namespaces themselves are a kind, too.
     let at = path.iter().rposition(|part| KINDS.contains(part)).unwrap_or_default();
-    let kind = KINDS.into_iter().find(|kind| path.get(at) == Some(kind)).unwrap_or(EVENTS);
+    let kind = KINDS.into_iter().find(|kind| path.get(at) == Some(kind)).unwrap_or(RESOURCES);
     let namespaced = at >= 2 && path.get(at - 2) == Some(&"namespaces");
     let namespace = if namespaced { path.get(at - 1).copied().unwrap_or_default() } else { "" };
     let name = path
@@ -247,6 +249,18 @@ fn list(cluster: &Cluster, kind: Kind) -> Value {
         _ => ("v1", "List"),
     };
     json!({"apiVersion": group, "kind": word, "metadata": {"resourceVersion": cluster.version().to_string()}, "items": items})
+}
+
+/// The kinds of the operator's group, as discovery names them.
+fn resources() -> Value {
+    let kinds = [(INTEGRATIONS, "PortAwsIntegration", true), (ACCESSES, "PortAwsAccess", false)];
+    let resources: Vec<Value> = kinds
+        .into_iter()
+        .map(|(name, kind, namespaced)| {
+            json!({"name": name, "singularName": "", "namespaced": namespaced, "kind": kind, "verbs": ["get", "list", "watch"]})
+        })
+        .collect();
+    json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "integrations.port.io/v1alpha1", "resources": resources})
 }
 
 fn whole(code: u16, value: &Value) -> Answer {
