@@ -20,6 +20,8 @@ E2E_THREADS ?= 6
 # Of the soak.
 FAULTS ?= 10000
 RESOURCES ?= 200
+# Seconds of each fuzz target.
+FUZZ ?= 60
 CHART := charts/port-aws-operator
 # Every AWS action that the operator takes in the end-to-end tests.
 SEEN_ACTIONS := $(CURDIR)/target/seen-actions
@@ -51,7 +53,7 @@ test: prerequisites test-unit test-backend test-simulation test-e2e test-otlp ##
 
 .PHONY: test-unit
 test-unit: ## Unit and property tests, and those of the test support itself
-	$(PARTS); $(CARGO) test $(WORKSPACE) --lib --bins --test control_plane --test aws_backend --test organizations --test fixture
+	$(PARTS); $(CARGO) test $(WORKSPACE) --lib --bins --test control_plane --test aws_backend --test organizations --test fixture --test fuzzing
 
 .PHONY: test-backend
 test-backend: ## Tests of the AWS backend
@@ -77,6 +79,10 @@ simulate: build-simulation ## Simulations with SEEDS seeds from FIRST
 .PHONY: build-simulation
 build-simulation:
 	$(CARGO) build --locked --profile sim --package simulation
+
+.PHONY: fuzz
+fuzz: ## Fuzz the policy parser and the resources' types for FUZZ=60 seconds each (takes a nightly toolchain)
+	hack/fuzz.sh "$(FUZZ)"
 
 .PHONY: soak
 soak: prerequisites ## Have FAULTS=10000 calls fail under RESOURCES=200 (TESTKIT_SEED=N draws the same again)

@@ -54,3 +54,62 @@ pub fn ownership(role: &ObservedRole, claim: &Claim, known_role_id: Option<&str>
         _ => Ownership::Unclaimed,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use k8s_openapi::jiff::Timestamp;
+
+    use super::*;
+    use crate::{
+        domain::{Owner, tags::Tags},
+        policy::PolicyDocument,
+    };
+
+    fn role(tags: &[(&str, &str)]) -> ObservedRole {
+        ObservedRole {
+            name: "PortIntegrationRole-aws-prod".to_owned(),
+            path: "/".to_owned(),
+            role_id: "AROAEXAMPLE".to_owned(),
+            created: Timestamp::UNIX_EPOCH,
+            description: None,
+            max_session_duration: 3600,
+            boundary: None,
+            trust: PolicyDocument::parse("{}"),
+            tags: tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect::<Tags>(),
+            last_used: None,
+            attached: BTreeSet::new(),
+            inline: BTreeSet::new(),
+        }
+    }
+
+    fn claim(predecessor: Option<&str>) -> Claim {
+        let owner = |name: &str| Owner { namespace: "ns".into(), name: name.into() };
+        Claim {
+            cluster: "here".parse().unwrap(),
+            former: BTreeSet::new(),
+            owner: owner("heir"),
+            predecessor: predecessor.map(owner),
+        }
+    }
+
+    #[test]
+    fn a_role_whose_tags_were_taken_off_passes_from_who_made_it_to_the_heir() {
+        let bare = role(&[]);
+        assert_eq!(ownership(&bare, &claim(Some("maker")), None), Ownership::Ours(Origin::Created));
+        assert_eq!(ownership(&bare, &claim(None), None), Ownership::Unclaimed);
+        assert_eq!(ownership(&bare, &claim(None), Some("AROAEXAMPLE")), Ownership::Ours(Origin::Created));
+        assert_eq!(ownership(&bare, &claim(None), Some("AROAOTHER")), Ownership::Unclaimed);
+    }
+
+    #[test]
+    fn a_tag_that_says_something_else_outweighs_what_is_remembered() {
+        let claim = claim(Some("maker"));
+        let elsewhere = role(&[(tags::CLUSTER, "there")]);
+        let another = role(&[(tags::CLUSTER, "here"), (tags::OWNER, "ns.another")]);
+        let known = Some("AROAEXAMPLE");
+        assert_eq!(ownership(&elsewhere, &claim, known), Ownership::OtherInstallation("there".to_owned()));
+        assert_eq!(ownership(&another, &claim, known), Ownership::OtherResource("ns.another".to_owned()));
+    }
+}

@@ -95,6 +95,7 @@ fn one(seed: u64, mutation: Option<Mutation>, log: bool) -> ExitCode {
     for broken in &state.record.broken {
         println!("seed {seed}: {broken}");
     }
-    println!("seed {seed}: {} requests, {minutes} minutes, {:016x}", state.record.log.len(), hasher.finish());
+    let (requests, busiest) = (state.record.log.len(), state.record.busiest_hour());
+    println!("seed {seed}: {requests} requests, {minutes} minutes, busiest hour {busiest}, {:016x}", hasher.finish());
     if state.record.broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

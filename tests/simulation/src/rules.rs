@@ -34,6 +34,8 @@ pub struct Record {
     /// The rules that were broken.
     pub broken: Vec<String>,
     counts: BTreeMap<String, u64>,
+    /// Calls to AWS and writes to the cluster in each hour.
+    hours: BTreeMap<u64, u64>,
     /// Who holds the Lease; nobody before it exists, and after it was released.
     holder: Option<String>,
     /// Since when the access object allows all, or not all. The latest last.
@@ -43,13 +45,19 @@ pub struct Record {
 }
 
 impl Record {
-    pub fn count(&mut self, service: &str, action: &str) {
+    pub fn count(&mut self, now: Duration, service: &str, action: &str) {
         *self.counts.entry(format!("{service} {action}")).or_default() += 1;
+        *self.hours.entry(now.as_secs() / 3600).or_default() += 1;
     }
 
-    /// How many calls there were whose names begin so.
-    pub fn counted(&self, prefix: &str) -> u64 {
-        self.counts.iter().filter(|(name, _)| name.starts_with(prefix)).map(|(_, count)| count).sum()
+    /// How many calls to AWS and writes to the cluster there were in the hour that had the most.
+    pub fn busiest_hour(&self) -> u64 {
+        self.hours.values().copied().max().unwrap_or_default()
+    }
+
+    /// How many calls there were with such names, which are of the service and of the action.
+    pub fn counted(&self, are: impl Fn(&str) -> bool) -> u64 {
+        self.counts.iter().filter(|(name, _)| are(name)).map(|(_, count)| count).sum()
     }
 
     fn breaks(&mut self, now: Duration, text: &str) {

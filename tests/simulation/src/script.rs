@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio::{sync::mpsc::UnboundedSender, time::sleep};
 
 use crate::{
-    aws::{Provider, Role},
+    aws::{Provider, Role, iam},
     cluster::{ACCESSES, INTEGRATIONS, Key, NAMESPACES},
     operator::{Order, replica},
     rules::{self, FOREIGN_ROLE, READ_ONLY},
@@ -21,6 +21,11 @@ const POLICIES: [&str; 3] =
 const EXTRA: &str = "arn:aws:iam::aws:policy/AdministratorAccess";
 /// How long all has to be as it should once nothing disturbs any more.
 const SETTLED_WITHIN: Duration = Duration::from_mins(100);
+/// In which each account is checked once.
+const INTERVAL: Duration = Duration::from_mins(15);
+/// Calls to AWS and writes to the cluster in an hour, whatever goes wrong: three times what the worst of many
+/// thousand simulations took.
+const MOST_IN_AN_HOUR: u64 = 4_000;
 /// How long is watched afterwards.
 const QUIET: Duration = Duration::from_hours(2);
 
@@ -54,6 +59,10 @@ pub async fn run(world: &Arc<World>) {
     }
     world.changed.notify_waiters();
     settle(world).await;
+    let busiest = world.state().record.busiest_hour();
+    if busiest > MOST_IN_AN_HOUR {
+        world.state().record.broken.push(format!("calls: {busiest} within an hour"));
+    }
 }
 
 async fn settle(world: &World) {
@@ -71,23 +80,41 @@ async fn settle(world: &World) {
         }
     }
     world.log("all is as it should be");
-    let (calls, writes) = counts(&world.state());
+    // What no status tells of, as a description that somebody changed, is set right by the next check.
+    sleep(INTERVAL).await;
+    let before = Counts::of(&world.state());
     sleep(QUIET).await;
-    let (calls, writes) = {
-        let now = counts(&world.state());
-        (now.0 - calls, now.1 - writes)
-    };
+    let now = Counts::of(&world.state());
+    let (calls, changes, statuses) =
+        (now.calls - before.calls, now.changes - before.changes, now.statuses - before.statuses);
     // At most 8 pairs of resource and account, checked each 10 minutes or a little less with 4 calls each.
     let most = 8 * 14 * 4 + 100;
-    if calls > most || writes > 12 {
-        let text = format!("calls: {calls} to AWS and {writes} writes of status in {QUIET:?} of quiet");
+    if calls > most || changes > 0 || statuses > 12 {
+        let text = format!(
+            "calls: {calls} to IAM, {changes} of them writes, and {statuses} writes of status in {QUIET:?} of quiet"
+        );
         world.state().record.broken.push(text);
     }
 }
 
-fn counts(state: &State) -> (u64, u64) {
-    let record = &state.record;
-    (record.counted("iam"), record.counted("cluster portaws"))
+/// Calls up to a moment.
+struct Counts {
+    calls: u64,
+    /// Writes to IAM.
+    changes: u64,
+    /// Writes of status.
+    statuses: u64,
+}
+
+impl Counts {
+    fn of(state: &State) -> Self {
+        let to_iam = |name: &str| name.strip_prefix("iam ").map(iam::is_read);
+        Self {
+            calls: state.record.counted(|name| to_iam(name).is_some()),
+            changes: state.record.counted(|name| to_iam(name) == Some(false)),
+            statuses: state.record.counted(|name| name.starts_with("cluster portaws")),
+        }
+    }
 }
 
 fn prepare(world: &World) {

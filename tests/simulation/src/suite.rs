@@ -45,15 +45,21 @@ fn each<T: Send>(seeds: impl Iterator<Item = u64>, work: impl Fn(u64) -> T + Syn
     results.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// What a run says of its busiest hour.
+fn busiest_hour(text: &str) -> u64 {
+    let number = text.split_once("busiest hour ").and_then(|(_, rest)| rest.split(',').next());
+    number.and_then(|number| number.parse().ok()).unwrap_or_default()
+}
+
 /// What is wrong with a seed, in words; none if nothing is.
-fn failure(seed: u64, more: &[&str]) -> Option<String> {
-    match child(seed, more) {
+fn failure(seed: u64, output: Result<Output, String>) -> Option<String> {
+    match output {
         Ok(output) if output.status.success() => None,
         Ok(output) => {
             let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
             Some(format!("{out}{err}"))
         }
-        Err(error) => Some(error),
+        Err(error) => Some(format!("seed {seed}: {error}")),
     }
 }
 
@@ -67,7 +73,16 @@ fn verdict(what: &str, began: Instant, failed: &[String]) -> ExitCode {
 
 pub fn many(first: u64, seeds: u64) -> ExitCode {
     let began = Instant::now();
-    let failed: Vec<String> = each(first..first + seeds, |seed| failure(seed, &[])).into_values().flatten().collect();
+    let busiest = AtomicU64::new(0);
+    let run = |seed| {
+        let output = child(seed, &[]);
+        if let Ok(output) = &output {
+            busiest.fetch_max(busiest_hour(&String::from_utf8_lossy(&output.stdout)), Ordering::Relaxed);
+        }
+        failure(seed, output)
+    };
+    let failed: Vec<String> = each(first..first + seeds, run).into_values().flatten().collect();
+    println!("calls in the busiest hour of all: {}", busiest.into_inner());
     verdict(&format!("{seeds} seeds from {first}"), began, &failed)
 }
 
@@ -92,7 +107,8 @@ pub fn mutations(seeds: u64) -> ExitCode {
     for mutation in Mutation::value_variants() {
         let name = mutation.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
         let word = format!(" {}:", mutation.noticed_by());
-        let notices = |seed: &u64| failure(*seed, &["--mutation", &name]).is_some_and(|text| text.contains(&word));
+        let notices =
+            |seed: &u64| failure(*seed, child(*seed, &["--mutation", &name])).is_some_and(|text| text.contains(&word));
         match (0..seeds).find(notices) {
             Some(seed) => println!("{name}: seed {seed} notices it"),
             None => failed.push(format!("nothing notices {name}")),

@@ -151,7 +151,7 @@ fn arrive(world: &World, instance: &Instance, call: &Call, started: Duration, fa
             })
         }
     };
-    state.record.count(call.service, &call.action);
+    state.record.count(now, call.service, &call.action);
     let said = result.as_ref().map_or_else(|refusal| refusal.code.as_str(), |_| "ok").to_owned();
     drop(state);
     let params: Vec<String> = call

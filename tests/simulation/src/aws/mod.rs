@@ -1,7 +1,7 @@
 //! A model of AWS: accounts with IAM, STS, and AWS Organizations.
 
 pub mod connector;
-mod iam;
+pub mod iam;
 mod organizations;
 mod sts;
 pub mod xml;

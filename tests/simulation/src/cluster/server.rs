@@ -114,7 +114,7 @@ impl Server {
         let mut state = self.world.state();
         let key: Key = (asked.kind, asked.namespace.clone(), asked.name.clone());
         if asked.method != Method::GET {
-            state.record.count("cluster", asked.kind);
+            state.record.count(now, "cluster", asked.kind);
         }
         match (asked.method.as_str(), asked.kind) {
             ("GET", RESOURCES) => Ok(resources()),
