@@ -56,6 +56,7 @@ pub fn ownership(role: &ObservedRole, claim: &Claim, known_role_id: Option<&str>
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use std::collections::BTreeSet;
 
