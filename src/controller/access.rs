@@ -15,9 +15,10 @@ use super::{
     access_status::{AccountReach, Sight, Trouble},
     access_version::AccessVersion,
     account_memory::AccountMemory,
+    cluster_call::CallError,
     context::{Context, GuardedAccess, owner_of},
     memory::{ResourceMemory, WrittenAccess},
-    store::{self, StoreError, carries},
+    store::{self, carries},
     written::Written,
 };
 use crate::{
@@ -32,7 +33,7 @@ const STATUS_PER_SECOND: f64 = 0.2;
 const CALLER_RETRY: Duration = Duration::from_secs(60);
 
 /// Reconciles one access object.
-pub(super) async fn reconcile(object: Arc<GuardedAccess>, context: Arc<Context>) -> Result<Action, StoreError> {
+pub(super) async fn reconcile(object: Arc<GuardedAccess>, context: Arc<Context>) -> Result<Action, CallError> {
     let access = match &object.as_ref().0 {
         Ok(access) => access,
         Err(found) => {
@@ -63,7 +64,7 @@ async fn keep(
     context: &Context,
     metadata: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta,
     wanted: bool,
-) -> Result<(), StoreError> {
+) -> Result<(), CallError> {
     if carries(metadata, IN_USE) == wanted {
         return Ok(());
     }
@@ -72,7 +73,7 @@ async fn keep(
     store::write_finalizer(&context.leadership, &api, metadata, IN_USE, wanted).await
 }
 
-async fn publish(context: &Context, access: &PortAwsAccess) -> Result<Action, StoreError> {
+async fn publish(context: &Context, access: &PortAwsAccess) -> Result<Action, CallError> {
     let name = access.name_any();
     let caller = context.aws.caller().await;
     let (retry, caller) = match caller {

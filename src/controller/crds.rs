@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use kube::{Client, CustomResourceExt};
 use tokio::time::Instant;
 
-use super::store::{StoreError, bounded};
+use super::cluster_call::{CallError, bounded};
 use crate::api::{PortAwsAccess, PortAwsIntegration};
 
 /// How often it looks.
@@ -39,7 +39,7 @@ pub(super) async fn wait(client: &Client) {
 }
 
 /// The resources of the group that the API server has.
-async fn served(client: &Client) -> Result<BTreeSet<String>, StoreError> {
+async fn served(client: &Client) -> Result<BTreeSet<String>, CallError> {
     let resource = PortAwsIntegration::api_resource();
     match bounded(TIMEOUT, client.list_api_group_resources(&resource.api_version)).await {
         Ok(list) => Ok(list.resources.into_iter().map(|resource| resource.name).collect()),

@@ -14,7 +14,7 @@ use kube::{
     api::{Patch, PatchParams, PostParams},
 };
 
-use super::{lease::Leadership, store::StoreError};
+use super::{cluster_call::CallError, lease::Leadership};
 use crate::{
     api::{PortAwsIntegration, Reason, cut},
     clock::Clock,
@@ -139,7 +139,7 @@ impl Events {
             Err(error) => {
                 self.metrics.dropped_event();
                 // One whose Lease runs out says so where it counts.
-                if matches!(error, StoreError::NotLeading) {
+                if matches!(error, CallError::NotLeading) {
                     tracing::debug!(%error, reason = %key.reason, "an event is not written");
                 } else {
                     tracing::warn!(%error, reason = %key.reason, "an event could not be written");

@@ -7,9 +7,9 @@ use std::{
 };
 
 use super::{
+    cluster_call::CallError,
     context::{Context, Snapshot},
     memory::Asked,
-    store::StoreError,
 };
 use crate::{
     api::{PortAwsIntegration, PortAwsIntegrationSpec},
@@ -88,8 +88,8 @@ impl Context {
     }
 
     /// Whether a write to the cluster may start: each asks for itself, so this saves work only.
-    pub(super) fn may_tell(&self) -> Result<(), StoreError> {
-        if self.leadership.may_tell() { Ok(()) } else { Err(StoreError::NotLeading) }
+    pub(super) fn may_tell(&self) -> Result<(), CallError> {
+        if self.leadership.may_tell() { Ok(()) } else { Err(CallError::NotLeading) }
     }
 
     /// Makes sure that finalizer and claim are stored before the first write to AWS. The reconcile

@@ -9,9 +9,10 @@ use kube::{
 };
 
 use super::{
+    cluster_call::{CallError, MANAGER},
     context::Context,
     memory::ResourceMemory,
-    store::{self, StoreError},
+    store,
 };
 use crate::{
     api::{ABANDON, ConditionStatus, ConditionType, Conditions, FINALIZER, PortAwsIntegration, Reason, cut},
@@ -20,7 +21,7 @@ use crate::{
 
 /// Tells of the object's error once, in an event and in its conditions, and leaves AWS alone. If the
 /// object is deleted, only its abandonment ends it: what it made cannot be known.
-pub(super) async fn reconcile(found: &InvalidObject, context: &Context) -> Result<Action, StoreError> {
+pub(super) async fn reconcile(found: &InvalidObject, context: &Context) -> Result<Action, CallError> {
     context.may_tell()?;
     let metadata = &found.metadata;
     let resource = Owner {
@@ -57,7 +58,7 @@ pub(super) async fn reconcile(found: &InvalidObject, context: &Context) -> Resul
 
 /// Replaces the conditions, and leaves the rest of the stored status as it is: what it says of claims
 /// holds still.
-async fn write_conditions(context: &Context, found: &InvalidObject, note: &str) -> Result<(), StoreError> {
+async fn write_conditions(context: &Context, found: &InvalidObject, note: &str) -> Result<(), CallError> {
     let metadata = &found.metadata;
     let name = metadata.name.clone().unwrap_or_default();
     let resource = ApiResource::erase::<PortAwsIntegration>(&());
@@ -79,10 +80,10 @@ async fn write_conditions(context: &Context, found: &InvalidObject, note: &str) 
         "metadata": {"name": name, "uid": metadata.uid},
         "status": status,
     });
-    let params = PatchParams::apply(store::MANAGER).force();
+    let params = PatchParams::apply(MANAGER).force();
     match context.leadership.tell(api.patch_status(&name, &params, &Patch::Apply(&body))).await {
         // An object that breaks its schema cannot be written at all; the event has told of it.
-        Err(StoreError::Kubernetes(error)) if matches!(&*error, kube::Error::Api(status) if status.is_invalid()) => {
+        Err(CallError::Kubernetes(error)) if matches!(&*error, kube::Error::Api(status) if status.is_invalid()) => {
             Ok(())
         }
         other => other.map(drop),

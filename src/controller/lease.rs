@@ -16,7 +16,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::store::{StoreError, bounded};
+use super::cluster_call::{CallError, MANAGER, bounded};
 use crate::{
     clock::Clock,
     schedule::{Election, LeaseRecord, LeaseStep, LeaseTimes},
@@ -77,8 +77,8 @@ impl Leadership {
     }
 
     /// Makes a write to the cluster, if it may start.
-    pub(super) async fn tell<T>(&self, write: impl Future<Output = kube::Result<T>>) -> Result<T, StoreError> {
-        if self.may_tell() { bounded(self.times.cluster_call(), write).await } else { Err(StoreError::NotLeading) }
+    pub(super) async fn tell<T>(&self, write: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
+        if self.may_tell() { bounded(self.times.cluster_call(), write).await } else { Err(CallError::NotLeading) }
     }
 
     fn lasts_for(&self, time: Duration) -> bool {
@@ -221,12 +221,12 @@ impl Candidate {
     }
 
     /// Bounds a call in time. Not by the Lease, which is what the call is about.
-    async fn call<T>(&self, call: impl Future<Output = kube::Result<T>>) -> Result<T, StoreError> {
+    async fn call<T>(&self, call: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
         bounded(self.options.times.cluster_call(), call).await
     }
 
     /// Looks at the Lease, and takes or renews it if it is time to. Gives the wait until the next round.
-    async fn round(&mut self) -> Result<Duration, StoreError> {
+    async fn round(&mut self) -> Result<Duration, CallError> {
         let holding = matches!(*self.told.borrow(), Standing::Holding(_));
         if !(holding && self.election.step(self.clock.now()) == LeaseStep::Take) {
             self.look().await?;
@@ -244,7 +244,7 @@ impl Candidate {
         }
     }
 
-    async fn look(&mut self) -> Result<(), StoreError> {
+    async fn look(&mut self) -> Result<(), CallError> {
         self.lease = self.call(self.api.get_opt(&self.options.name)).await?;
         let lost = self.election.observe(self.lease.as_ref().map(record), self.clock.now());
         if let Some(holder) = lost {
@@ -260,10 +260,10 @@ impl Candidate {
         Ok(())
     }
 
-    async fn take(&mut self) -> Result<(), StoreError> {
+    async fn take(&mut self) -> Result<(), CallError> {
         let began = self.clock.now();
         let wanted = self.wanted(Some(&self.options.identity));
-        let params = PostParams { field_manager: Some(super::store::MANAGER.to_owned()), ..PostParams::default() };
+        let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
         let stored = if self.election.version().is_none() {
             self.call(self.api.create(&params, &wanted)).await?
         } else {

@@ -5,8 +5,8 @@ use std::time::Instant;
 use kube::{Resource, core::DeserializeGuard};
 
 use super::{
+    cluster_call::CallError,
     context::{Context, Guarded, Snapshot},
-    store::StoreError,
 };
 use crate::{
     api::{AccountState, PortAwsIntegration, Reason},
@@ -83,7 +83,7 @@ pub(super) fn reconcile_span(kind: &'static str, object: &impl Resource) -> trac
 }
 
 /// The outcome of a reconcile.
-pub(super) fn outcome<T>(result: &Result<T, StoreError>) -> &'static str {
+pub(super) fn outcome<T>(result: &Result<T, CallError>) -> &'static str {
     match result {
         Ok(_) => "Ok",
         Err(error) if error.is_outdated() => "Outdated",

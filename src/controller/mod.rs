@@ -5,6 +5,7 @@ mod access_status;
 mod access_version;
 mod account;
 mod account_memory;
+mod cluster_call;
 mod context;
 mod crds;
 mod discovery;
@@ -51,10 +52,10 @@ use kube::{
 use tokio::sync::{Notify, Semaphore, watch};
 use tracing::Instrument;
 
+use cluster_call::CallError;
 use context::{Context, Guarded, GuardedAccess};
 use lease::{Campaign, Leadership};
 use reconcile::reconcile;
-use store::StoreError;
 use watches::{follow, mark, quiet, references};
 
 use crate::{
@@ -286,7 +287,7 @@ async fn announce(context: Arc<Context>, namespaces: Vec<String>, selector: Opti
 }
 
 /// Decides nothing before it is known what access objects and namespaces there are.
-async fn after_sync(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action, StoreError> {
+async fn after_sync(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action, CallError> {
     context.wait_listed(&[ACCESSES, NAMESPACES]).await;
     let (began, metrics) = (Instant::now(), context.metrics.clone());
     let span = measure::reconcile_span("PortAwsIntegration", object.as_ref());
@@ -295,7 +296,7 @@ async fn after_sync(object: Arc<Guarded>, context: Arc<Context>) -> Result<Actio
     result
 }
 
-async fn access_after_sync(object: Arc<GuardedAccess>, context: Arc<Context>) -> Result<Action, StoreError> {
+async fn access_after_sync(object: Arc<GuardedAccess>, context: Arc<Context>) -> Result<Action, CallError> {
     context.wait_listed(&[INTEGRATIONS, NAMESPACES]).await;
     let (began, metrics) = (Instant::now(), context.metrics.clone());
     let span = measure::reconcile_span("PortAwsAccess", object.as_ref());
@@ -306,23 +307,23 @@ async fn access_after_sync(object: Arc<GuardedAccess>, context: Arc<Context>) ->
 
 // The controller's own signature for it.
 #[allow(clippy::needless_pass_by_value)]
-fn retry_access(object: Arc<GuardedAccess>, error: &StoreError, _: Arc<Context>) -> Action {
+fn retry_access(object: Arc<GuardedAccess>, error: &CallError, _: Arc<Context>) -> Action {
     retry_in(&object.name_any(), error)
 }
 
 // The controller's own signature for it.
 #[allow(clippy::needless_pass_by_value)]
-fn retry(object: Arc<Guarded>, error: &StoreError, _: Arc<Context>) -> Action {
+fn retry(object: Arc<Guarded>, error: &CallError, _: Arc<Context>) -> Action {
     retry_in(&object.name_any(), error)
 }
 
 /// A write to the cluster failed: a conflict is resolved by a fresh read, the rest may pass.
-fn retry_in(name: &str, error: &StoreError) -> Action {
+fn retry_in(name: &str, error: &CallError) -> Action {
     if error.is_outdated() {
         tracing::debug!(name, %error, "the object has changed; it is read again");
         return Action::requeue(Duration::from_millis(200));
     }
-    if matches!(error, StoreError::NotLeading) {
+    if matches!(error, CallError::NotLeading) {
         tracing::debug!(name, %error, "a reconcile waits for the lease");
     } else {
         tracing::warn!(name, %error, "a reconcile failed");
@@ -356,7 +357,7 @@ mod tests {
     }
 
     /// The level at which an error is logged.
-    fn level(error: &StoreError) -> String {
+    fn level(error: &CallError) -> String {
         let page = Page::default();
         let writer = page.clone();
         let log = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).without_time().with_ansi(false);
@@ -367,7 +368,7 @@ mod tests {
 
     #[test]
     fn that_the_lease_is_not_held_is_no_warning() {
-        assert_eq!(level(&StoreError::NotLeading), "DEBUG");
-        assert_eq!(level(&StoreError::Timeout(Duration::from_secs(1))), "WARN");
+        assert_eq!(level(&CallError::NotLeading), "DEBUG");
+        assert_eq!(level(&CallError::Timeout(Duration::from_secs(1))), "WARN");
     }
 }

@@ -8,13 +8,14 @@ use kube::{Resource, ResourceExt, runtime::controller::Action};
 use super::{
     PASS_TIMEOUT,
     account_memory::{AccountMemory, Part},
+    cluster_call::CallError,
     context::{Access, Context, Guarded, describe, owner_of},
     discovery,
     discovery_memory::DiscoveryMemory,
     finalize, invalid,
     memory::ResourceMemory,
     status::{Input, View},
-    store::{self, StoreError},
+    store,
     visits::{mark_targets, note_access, request_visits},
 };
 use crate::{
@@ -27,7 +28,7 @@ use crate::{
 const ACCESS_PATIENCE: Duration = Duration::from_secs(5 * 60);
 
 /// Reconciles one object.
-pub(super) async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action, StoreError> {
+pub(super) async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action, CallError> {
     let object = match &object.as_ref().0 {
         Ok(object) => object,
         Err(found) => return invalid::reconcile(found, &context).await,
@@ -165,7 +166,7 @@ fn access_missing(
     }
 }
 
-async fn write_finalizer(context: &Context, object: &PortAwsIntegration, wanted: bool) -> Result<(), StoreError> {
+async fn write_finalizer(context: &Context, object: &PortAwsIntegration, wanted: bool) -> Result<(), CallError> {
     let api = store::integrations(&context.client, object);
     store::write_finalizer(&context.leadership, &api, &object.metadata, FINALIZER, wanted).await
 }
@@ -178,7 +179,7 @@ async fn publish(
     object: &PortAwsIntegration,
     targets: &BTreeSet<AccountId>,
     view: View,
-) -> Result<Option<Duration>, StoreError> {
+) -> Result<Option<Duration>, CallError> {
     context.may_tell()?;
     settle(context, resource, object).await?;
     let now = context.clock.now();
@@ -227,7 +228,7 @@ async fn publish(
 }
 
 /// Finds out whether the last write of status was stored, if its answer was lost.
-async fn settle(context: &Context, resource: &Owner, object: &PortAwsIntegration) -> Result<(), StoreError> {
+async fn settle(context: &Context, resource: &Owner, object: &PortAwsIntegration) -> Result<(), CallError> {
     if !context.resources().get(resource).is_some_and(|memory| memory.written.is_in_doubt()) {
         return Ok(());
     }

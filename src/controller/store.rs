@@ -1,6 +1,6 @@
 //! Writes to the resources themselves: status and finalizers. None starts unless the Lease lasts for it.
 
-use std::{borrow::Cow, fmt::Debug, time::Duration};
+use std::{borrow::Cow, fmt::Debug};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{
@@ -9,70 +9,18 @@ use kube::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::lease::Leadership;
+use super::{
+    cluster_call::{CallError, MANAGER},
+    lease::Leadership,
+};
 use crate::api::{FINALIZER, PortAwsIntegration};
 
-/// The field manager of everything that the operator writes to the cluster.
-pub(super) const MANAGER: &str = "port-aws-operator";
-
-/// A failed call to the API server; the controller tries again.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum StoreError {
-    /// The API server refused a write, or did not answer.
-    #[error("writing to the cluster failed: {0}")]
-    Kubernetes(#[from] Box<kube::Error>),
-    /// The lease does not last for a write.
-    #[error("the lease is not held for long enough to write to the cluster")]
-    NotLeading,
-    /// The API server did not answer in time.
-    #[error("no answer from the API server in {0:?}")]
-    Timeout(Duration),
-}
-
-impl From<kube::Error> for StoreError {
-    fn from(error: kube::Error) -> Self {
-        Self::Kubernetes(Box::new(error))
-    }
-}
-
-impl StoreError {
-    /// Whether the API server has nothing at that path. Of a kind that it does not know it gives no reason.
-    pub(super) fn is_unknown_path(&self) -> bool {
-        let Self::Kubernetes(cause) = self else { return false };
-        matches!(&**cause, kube::Error::Api(status) if status.code == 404)
-    }
-
-    /// Whether the API server may have stored what was to be written. What it answers is its word; no answer,
-    /// and its own trouble, are none.
-    pub(super) fn may_have_been_stored(&self) -> bool {
-        match self {
-            Self::Kubernetes(cause) => !matches!(&**cause, kube::Error::Api(status) if status.code < 500),
-            Self::NotLeading => false,
-            Self::Timeout(_) => true,
-        }
-    }
-
-    /// Whether the write was refused because the object is another by now.
-    pub(super) fn is_outdated(&self) -> bool {
-        let Self::Kubernetes(cause) = self else { return false };
-        matches!(&**cause, kube::Error::Api(status) if status.is_conflict() || status.is_not_found())
-    }
-}
-
 /// Reads an object from the API server itself, not from the watch, for a write that follows.
-pub(super) async fn read<K>(leadership: &Leadership, api: &Api<K>, object: &K) -> Result<K, StoreError>
+pub(super) async fn read<K>(leadership: &Leadership, api: &Api<K>, object: &K) -> Result<K, CallError>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
 {
     leadership.tell(api.get(&object.name_any())).await
-}
-
-/// Bounds a call to the API server in time; the client itself does not.
-pub(super) async fn bounded<T>(limit: Duration, call: impl Future<Output = kube::Result<T>>) -> Result<T, StoreError> {
-    match tokio::time::timeout(limit, call).await {
-        Ok(result) => result.map_err(StoreError::from),
-        Err(_) => Err(StoreError::Timeout(limit)),
-    }
 }
 
 /// The body of an apply of status. A status may be large, and is not copied for it.
@@ -92,7 +40,7 @@ pub(super) async fn write_status<K, S>(
     api: &Api<K>,
     object: &K,
     status: &S,
-) -> Result<K, StoreError>
+) -> Result<K, CallError>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
     S: Serialize + Debug,
@@ -115,7 +63,7 @@ pub(super) async fn write_finalizer<K>(
     metadata: &ObjectMeta,
     finalizer: &str,
     wanted: bool,
-) -> Result<(), StoreError>
+) -> Result<(), CallError>
 where
     K: Clone + Debug + DeserializeOwned,
 {

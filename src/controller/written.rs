@@ -3,7 +3,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::store::StoreError;
+use super::cluster_call::CallError;
 
 /// The writes of one object's status.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ impl<S> Default for Written<S> {
 
 impl<S: Clone + PartialEq> Written<S> {
     /// Notes what became of a write; `metadata` is that of the object that it gave.
-    pub(super) fn note(&mut self, status: S, outcome: Result<&ObjectMeta, &StoreError>) {
+    pub(super) fn note(&mut self, status: S, outcome: Result<&ObjectMeta, &CallError>) {
         match outcome {
             Ok(metadata) => self.last = Some((metadata.resource_version.clone().unwrap_or_default(), status)),
             Err(error) if error.may_have_been_stored() => self.doubtful = Some(status),
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn a_write_without_an_answer_counts_once_it_is_seen_to_be_stored() {
-        let lost = StoreError::Timeout(Duration::from_secs(1));
+        let lost = CallError::Timeout(Duration::from_secs(1));
         for (stored, former) in [("ours", "ours"), ("another", "shown")] {
             let mut written = Written::default();
             written.note("ours", Err(&lost));
@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn a_write_that_never_left_leaves_no_doubt() {
         let mut written = Written::default();
-        written.note("ours", Err(&StoreError::NotLeading));
+        written.note("ours", Err(&CallError::NotLeading));
         assert!(!written.is_in_doubt());
     }
 }

@@ -89,7 +89,7 @@ async fn one_that_does_not_lead_writes_no_event_and_no_finalizer() {
         let done = api.was_asked();
         let all = Api::<ConfigMap>::namespaced(api.client.clone(), "b");
         let outcome = store::write_finalizer(leadership, &all, &object().metadata, FINALIZER, true).await;
-        (told, done, api.was_asked(), matches!(outcome, Err(StoreError::NotLeading)))
+        (told, done, api.was_asked(), matches!(outcome, Err(CallError::NotLeading)))
     };
     for idle in [leadership(Standing::Waiting), holding(brief().cluster_call()), leadership(Standing::Lost("b".into()))]
     {
