@@ -38,6 +38,8 @@ pub struct Record {
     hours: BTreeMap<u64, u64>,
     /// Who holds the Lease; nobody before it exists, and after it was released.
     holder: Option<String>,
+    /// The IDs of the roles that the operator made.
+    made: BTreeSet<String>,
     /// Since when the access object allows all, or not all. The latest last.
     allowed: Vec<(Duration, bool)>,
     /// The versions of each integration, with the time from which it was current. None means that there is none.
@@ -117,6 +119,10 @@ impl Wanted<'_> {
         spec["accountRemovalPolicy"] == "Delete" && !self.wants(account)
     }
 
+    fn adopts(&self) -> bool {
+        self.0["spec"]["role"]["adoption"] == "Adopt"
+    }
+
     fn claims(&self, account: &str) -> bool {
         let finalizers = self.0["metadata"]["finalizers"].as_array();
         let held = finalizers.is_some_and(|all| all.contains(&json!("integrations.port.io/cleanup")));
@@ -192,7 +198,13 @@ pub fn at_effect(state: &mut State, write: &Write<'_>, before: &Account, now: Du
     }
     for (name, role) in &before.roles {
         let versions = versions(&state.record, name, write.started);
+        let adopted = || versions.iter().flatten().flatten().any(|object| Wanted(object).adopts());
+        let made = state.record.made.contains(&role.id);
         match after.roles.get(name) {
+            None if !made => broken.push(format!("missing: {where_} takes {name} away, which was there before")),
+            Some(now) if now != role && !made && !adopted() => {
+                broken.push(format!("foreign: {where_} changes {name}, which was there before"));
+            }
             None if !may_go(&state.record, &versions, write.account, write.started) => {
                 broken.push(format!("missing: {where_} takes {name} away"));
             }
@@ -223,6 +235,8 @@ pub fn at_effect(state: &mut State, write: &Write<'_>, before: &Account, now: Du
     if before != &after && !is_claimed(state, write) {
         broken.push(format!("write-ahead: {where_}, and nothing in the cluster says so"));
     }
+    let made = after.roles.iter().filter(|(name, _)| !before.roles.contains_key(*name));
+    state.record.made.extend(made.map(|(_, role)| role.id.clone()));
     for text in &broken {
         state.record.breaks(now, text);
     }
@@ -302,7 +316,7 @@ fn says_what_blocks(state: &State, key: &Key, wanted: &Wanted<'_>, status: &Valu
         let account = state.aws.account(entry["id"].as_str().unwrap_or_default());
         let Some(role) = account.roles.get(&wanted.role_name()) else { return false };
         match role.tags.get(OWNER_TAG) {
-            None => entry["reason"] == "RoleNameTaken",
+            None => entry["reason"] == "RoleNameTaken" || entry["reason"] == "RoleTooBroad",
             Some(other) => entry["reason"] == "OwnedByOther" && *other != owner(key),
         }
     };

@@ -9,7 +9,7 @@ use crate::{
     aws::{Provider, Role, iam},
     cluster::{ACCESSES, INTEGRATIONS, Key, NAMESPACES},
     operator::{Order, replica},
-    rules::{self, FOREIGN_ROLE, READ_ONLY},
+    rules::{self, FOREIGN_ROLE, READ_ONLY, Wanted},
     world::{State, Weather, World},
 };
 
@@ -135,7 +135,7 @@ fn prepare(world: &World) {
             "accounts": ["*"],
             "assumeRole": {"roleName": "PortAwsOperator", "externalId": "example-external-id"},
             "organizations": {"roleArn": format!("arn:aws:iam::{MANAGEMENT}:role/PortAwsOperator"), "externalId": "example-external-id"},
-            "limits": {"organizationIds": ["org_A", "org_B"], "managedPolicyArns": POLICIES},
+            "limits": {"organizationIds": ["org_A", "org_B"], "managedPolicyArns": POLICIES, "adoption": "Adopt"},
         },
     });
     let made = state.cluster.create((ACCESSES, String::new(), "default".to_owned()), access, &moment);
@@ -187,10 +187,17 @@ fn create(state: &mut State, name: &str, now: Duration, moment: &str) {
     if state.shares_role && name != NAMES[2] {
         spec["role"] = json!({"name": "PortIntegrationRole-shared"});
     }
+    if state.random.bool() {
+        spec["role"]["adoption"] = json!("Adopt");
+    }
     let object = json!({"apiVersion": "integrations.port.io/v1alpha1", "kind": "PortAwsIntegration", "spec": spec});
     // One that is still there stays.
     if state.cluster.create(key(name), object, moment).is_ok() {
         rules::note_version(state, &key(name), now);
+        if state.chance(0.3) {
+            let account = ACCOUNTS[state.random.usize(..ACCOUNTS.len())];
+            by_hand(state, account, &format!("PortIntegrationRole-{name}"), now);
+        }
     }
 }
 
@@ -268,10 +275,12 @@ fn in_aws(world: &World) {
     } else {
         format!("PortIntegrationRole-{}", NAMES[state.random.usize(..NAMES.len())])
     };
-    let what = state.random.u8(..9);
+    let what = state.random.u8(..10);
     let unit = if state.random.bool() { "ou-root-workloads" } else { "ou-root-elsewhere" };
     if what == 8 {
         state.aws.organization.accounts.insert(account.to_owned(), (unit.to_owned(), "ACTIVE".to_owned()));
+    } else if what == 9 {
+        by_hand(&mut state, account, &role, now);
     } else {
         state.aws.change(account, now, |content| {
             if what == 7 {
@@ -291,6 +300,31 @@ fn in_aws(world: &World) {
     }
     drop(state);
     world.log(format_args!("somebody does {what} to {role} in {account}"));
+}
+
+/// A trust policy of somebody's own.
+fn other_trust() -> Value {
+    let principal = json!({"AWS": "arn:aws:iam::444444444444:root"});
+    json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"}]})
+}
+
+/// Somebody makes a role of that name, if there is none.
+fn by_hand(state: &mut State, account: &str, name: &str, now: Duration) {
+    let integrations: Vec<Value> = state.cluster.list(INTEGRATIONS).map(|(_, object)| object.clone()).collect();
+    let trust = integrations.iter().map(Wanted).find(|wanted| wanted.role_name() == name);
+    let trust = trust.filter(|_| state.chance(0.7)).map_or_else(other_trust, |wanted| wanted.trust(account));
+    let attached = state.pick(&[READ_ONLY, EXTRA]).map(|arn| (*arn).to_owned());
+    let role = Role {
+        id: format!("AROABYHAND{}", state.random.u32(..)),
+        created: 0,
+        description: "by hand".to_owned(),
+        session: "3600".to_owned(),
+        boundary: None,
+        trust,
+        tags: [].into(),
+        attached: attached.into_iter().collect(),
+    };
+    state.aws.change(account, now, |content| _ = content.roles.entry(name.to_owned()).or_insert(role));
 }
 
 fn to_replicas(world: &World, replicas: &[UnboundedSender<Order>]) {
