@@ -205,19 +205,29 @@ async fn act(
         .run(after_sync, retry, Arc::clone(&context))
         .for_each(|_| std::future::ready(()));
 
-    // It hears of changes by the other one, whose watch of access objects serves both.
-    let accesses_controller = Controller::for_stream(futures::stream::pending(), accesses)
-        .with_config(Config::default().concurrency(1).debounce(ACCESS_DEBOUNCE))
-        .reconcile_on(access_triggered)
-        .graceful_shutdown_on(stopped(stop.clone()))
-        .run(access_after_sync, retry_access, Arc::clone(&context))
-        .for_each(|_| std::future::ready(()));
-
+    let accesses_controller = reconcile_accesses(accesses, access_triggered, stop.clone(), Arc::clone(&context));
     let runner = tokio::spawn(runner::run(Arc::clone(&context), stop.clone(), options.health.clone()));
     tokio::spawn(close(Arc::clone(&context), stop));
     tokio::spawn(announce(Arc::clone(&context), options.namespaces, options.selector, options.health.clone()));
     tokio::join!(controller, accesses_controller);
     runner.await.map_err(|error| format!("the runner of passes ended abnormally: {error}"))
+}
+
+/// Reconciles access objects. It hears of changes by the controller of integrations, whose watch of access
+/// objects serves both.
+async fn reconcile_accesses(
+    accesses: reflector::Store<GuardedAccess>,
+    triggered: mpsc::UnboundedReceiver<reflector::ObjectRef<GuardedAccess>>,
+    stop: watch::Receiver<bool>,
+    context: Arc<Context>,
+) {
+    Controller::for_stream(futures::stream::pending(), accesses)
+        .with_config(Config::default().concurrency(1).debounce(ACCESS_DEBOUNCE))
+        .reconcile_on(triggered)
+        .graceful_shutdown_on(stopped(stop))
+        .run(access_after_sync, retry_access, context)
+        .for_each(|_| std::future::ready(()))
+        .await;
 }
 
 const INTEGRATIONS: &str = "integrations";

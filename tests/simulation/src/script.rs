@@ -73,7 +73,7 @@ async fn settle(world: &World) {
         if open.is_empty() {
             break;
         }
-        if world.now().checked_sub(began).unwrap() > SETTLED_WITHIN {
+        if world.now().saturating_sub(began) > SETTLED_WITHIN {
             let text = format!("converge: after {SETTLED_WITHIN:?}: {}", open.join("; "));
             world.state().record.broken.push(text);
             return;
