@@ -3,6 +3,7 @@
 
 mod aws;
 mod cluster;
+mod contention;
 mod entropy;
 mod mutation;
 mod operator;

@@ -22,6 +22,8 @@ pub enum Mutation {
     BrokenStatus,
     /// Nothing is heard of changes in the cluster.
     Deafness,
+    /// One of the replicas reads each integration as it was at first.
+    OldVersions,
     /// Each check is answered with a request for another one.
     HotLoop,
 }
@@ -39,6 +41,7 @@ impl Mutation {
             Self::EarlyRelease => "left behind",
             Self::BrokenStatus => "status",
             Self::Deafness => "converge",
+            Self::OldVersions => "contention",
             Self::HotLoop => "calls",
         }
     }

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::{
     aws::{Account, Role, trust_policy},
     cluster::{INTEGRATIONS, Key},
+    contention::{self, Contention},
     world::{Params, State},
 };
 
@@ -38,6 +39,7 @@ pub struct Record {
     hours: BTreeMap<u64, u64>,
     /// Who holds the Lease; nobody before it exists, and after it was released.
     holder: Option<String>,
+    pub contention: Contention,
     /// The IDs of the roles that the operator made.
     made: BTreeSet<String>,
     /// Since when the access object allows all, or not all. The latest last.
@@ -60,6 +62,11 @@ impl Record {
     /// How many calls there were with such names, which are of the service and of the action.
     pub fn counted(&self, are: impl Fn(&str) -> bool) -> u64 {
         self.counts.iter().filter(|(name, _)| are(name)).map(|(_, count)| count).sum()
+    }
+
+    /// The versions of each integration, with the time from which it was current. None means that there is none.
+    pub fn versions(&self) -> &BTreeMap<String, Vec<(Duration, Option<Value>)>> {
+        &self.versions
     }
 
     fn breaks(&mut self, now: Duration, text: &str) {
@@ -234,6 +241,10 @@ pub fn at_effect(state: &mut State, write: &Write<'_>, before: &Account, now: Du
     }
     if before != &after && !is_claimed(state, write) {
         broken.push(format!("write-ahead: {where_}, and nothing in the cluster says so"));
+    }
+    for (name, role) in after.roles.iter().filter(|(name, role)| before.roles.get(*name) != Some(*role)) {
+        let change = (before.roles.get(name), role);
+        broken.extend(contention::role_written(&mut state.record, write.instance, write.account, name, change, now));
     }
     let made = after.roles.iter().filter(|(name, _)| !before.roles.contains_key(*name));
     state.record.made.extend(made.map(|(_, role)| role.id.clone()));
