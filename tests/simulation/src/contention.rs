@@ -29,7 +29,7 @@ pub fn role_written(
     let mut broken = Vec::new();
     if before.is_none_or(|before| before.trust != after.trust) {
         let replaced = replaced(record, name, |wanted| wanted.trust(account) == after.trust);
-        broken.extend(note(record, instance, (account, name), after.trust.to_string(), (replaced, now)));
+        broken.extend(note(record, instance, (account, name), &after.trust.to_string(), (replaced, now)));
     }
     broken
 }
@@ -53,11 +53,11 @@ fn note(
     record: &mut Record,
     instance: &str,
     (account, role): (&str, &str),
-    value: String,
+    value: &str,
     (replaced, now): (Option<Duration>, Duration),
 ) -> Option<String> {
     let field = (account.to_owned(), role.to_owned());
-    let former = record.contention.fields.insert(field, (instance.to_owned(), value.clone(), now));
+    let former = record.contention.fields.insert(field, (instance.to_owned(), value.to_owned(), now));
     let (other, theirs, at) = former?;
     let is_older = other != instance && theirs != value && replaced.is_some_and(|replaced| replaced < at);
     is_older.then(|| {

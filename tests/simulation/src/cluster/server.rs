@@ -261,8 +261,8 @@ fn old_versions(state: &State) -> Value {
     let mut listed = list(&state.cluster, INTEGRATIONS);
     for item in listed["items"].as_array_mut().into_iter().flatten() {
         let owner = format!("team.{}", item["metadata"]["name"].as_str().unwrap_or_default());
-        let versions = state.record.versions().get(&owner).into_iter().flatten();
-        if let Some(first) = versions.filter_map(|(_, object)| object.as_ref()).next() {
+        let mut versions = state.record.versions().get(&owner).into_iter().flatten();
+        if let Some(first) = versions.find_map(|(_, object)| object.as_ref()) {
             item["spec"] = first["spec"].clone();
         }
     }
