@@ -317,10 +317,17 @@ pub fn object_gone(state: &mut State, object: &Value, now: Duration) {
 }
 
 /// Whether all that is not ready waits for somebody: a role has the name that is not ours, or another
-/// resource's.
+/// resource's, or all accounts were moved away from where they are looked for.
 fn says_what_blocks(state: &State, key: &Key, wanted: &Wanted<'_>, status: &Value) -> bool {
     let conditions = status["conditions"].as_array();
-    let stalled = conditions.into_iter().flatten().any(|it| it["type"] == "Stalled" && it["status"] == "True");
+    let says = |kind: &str, field: &str, value: &str| {
+        conditions.into_iter().flatten().any(|it| it["type"] == kind && it[field] == value)
+    };
+    if says("Ready", "reason", "NothingDiscovered") {
+        let mut units = wanted.0["spec"]["discovery"]["organizationalUnitIds"].as_array().into_iter().flatten();
+        return units.all(|unit| state.aws.organization.accounts.values().all(|(in_unit, _)| unit != in_unit));
+    }
+    let stalled = says("Stalled", "status", "True");
     let left = |entry: &&Value| entry["state"] != "Ready" && entry["state"] != "Removed";
     let mut entries = status["accounts"].as_array().into_iter().flatten().filter(left).peekable();
     let taken = |entry: &Value| {

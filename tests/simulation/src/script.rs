@@ -21,8 +21,9 @@ const POLICIES: [&str; 3] =
 const EXTRA: &str = "arn:aws:iam::aws:policy/AdministratorAccess";
 /// How long all has to be as it should once nothing disturbs any more.
 const SETTLED_WITHIN: Duration = Duration::from_mins(100);
-/// In which each account is checked once.
-const INTERVAL: Duration = Duration::from_mins(15);
+/// In which each account is checked, and AWS Organizations asked twice: an account is let go when it is missing
+/// from two answers.
+const TWO_INTERVALS: Duration = Duration::from_mins(30);
 /// Calls to AWS and writes to the cluster in an hour, whatever goes wrong: three times what the worst of many
 /// thousand simulations took.
 const MOST_IN_AN_HOUR: u64 = 4_000;
@@ -81,7 +82,7 @@ async fn settle(world: &World) {
     }
     world.log("all is as it should be");
     // What no status tells of, as a description that somebody changed, is set right by the next check.
-    sleep(INTERVAL).await;
+    sleep(TWO_INTERVALS).await;
     let before = Counts::of(&world.state());
     sleep(QUIET).await;
     let now = Counts::of(&world.state());
