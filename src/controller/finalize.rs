@@ -15,7 +15,7 @@ use super::{
     failure::Failure,
     gate::Superseded,
     memory::Asked,
-    reach::{Errand, unreachable},
+    reach::unreachable,
     remains::{Discovered, accounts_to_clear, discover_what_to_clear, is_unknown},
     report::Report,
     status::View,
@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     api::{AccountState, CONFIRM_REMOVAL, DeletionPolicy, Mode, PortAwsIntegration, ProviderDeletionPolicy, Reason},
-    aws::AccountApi,
+    aws::{AccountApi, Errand},
     clock::jitter,
     domain::{AccountId, Owner},
     plan::{
