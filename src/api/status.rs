@@ -5,6 +5,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Reason;
+
 /// What the operator last saw. Nothing here is needed to find what the operator owns in AWS: tags
 /// there say it.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -133,6 +135,19 @@ impl AccountState {
         Self::Held,
         Self::Removed,
     ];
+
+    /// The state of an account that failed for this reason.
+    #[must_use]
+    pub fn failed(reason: Reason) -> Self {
+        match reason {
+            Reason::AccessDenied
+            | Reason::CredentialsUnavailable
+            | Reason::AccountMismatch
+            | Reason::UnsupportedPartition => Self::Denied,
+            Reason::RoleNameTaken | Reason::OwnedByOther => Self::Conflict,
+            _ => Self::Failed,
+        }
+    }
 }
 
 /// Whether Port has used a role, as IAM reports it (some hours late).

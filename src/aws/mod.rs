@@ -9,6 +9,7 @@ mod http;
 mod measure;
 mod observe;
 mod organizations;
+mod reach;
 
 use std::{
     collections::BTreeMap,
@@ -21,6 +22,7 @@ pub use assumed::Reach;
 pub use classify::{AwsError, Fault, classify};
 pub use credentials::CredentialsError;
 pub use organizations::OrganizationsApi;
+pub use reach::{Errand, Visitor};
 
 use crate::{clock::Clock, domain::AccountId, schedule::TokenBucket, telemetry::metrics::Metrics};
 

@@ -2,6 +2,7 @@
 
 mod crds;
 mod metrics_doc;
+mod plan;
 mod policies;
 mod probe;
 mod role_arns;
@@ -9,6 +10,7 @@ mod run;
 
 pub use crds::CrdsArgs;
 pub use metrics_doc::MetricsDocArgs;
+pub use plan::PlanArgs;
 pub use policies::PoliciesArgs;
 pub use probe::ProbeArgs;
 pub use role_arns::RoleArnsArgs;
@@ -28,6 +30,8 @@ pub struct Cli {
 pub enum Command {
     /// Watch the cluster and keep AWS as its `PortAwsIntegration` resources say
     Run(RunArgs),
+    /// Print what the operator would change in AWS, and change nothing
+    Plan(PlanArgs),
     /// Print the ARNs of the roles that are ready, for the field accountRoleArns of Port
     RoleArns(RoleArnsArgs),
     /// Print the `CustomResourceDefinitions` as YAML

@@ -12,12 +12,12 @@ use super::{
     failure::Failure,
     gate::Superseded,
     measure::pass_span,
-    reach::{Errand, unreachable},
+    reach::unreachable,
     report::Report,
 };
 use crate::{
     api::{AccountState, Mode, PortAwsIntegration, Reason, Use},
-    aws::{AccountApi, AwsError},
+    aws::{AccountApi, AwsError, Errand},
     clock::jitter,
     domain::AccountId,
     plan::{Action, Desired, Granted, Observed, Origin, Ownership, Phase, Plan, Step, ownership, plan, used},

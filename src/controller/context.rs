@@ -25,8 +25,13 @@ use crate::{
     aws::Aws,
     clock::Clock,
     domain::{AccountId, ClusterId, Owner},
+<<<<<<< HEAD
     plan::{Claim, Violation},
     schedule::{Priority, Queue, WorkKey},
+=======
+    plan::Claim,
+    schedule::{Priority, Queue, TokenBucket, WorkKey},
+>>>>>>> wt-plan
     telemetry::metrics::Metrics,
 };
 
@@ -250,10 +255,4 @@ pub(super) fn owner_of(object: &PortAwsIntegration) -> Owner {
 /// The store's and the controller's name of a resource.
 pub(super) fn reference_to(resource: &Owner) -> ObjectRef<Guarded> {
     ObjectRef::new(&resource.name).within(&resource.namespace)
-}
-
-/// All broken rules in one sentence.
-pub(super) fn describe(violations: &[Violation], access: &str) -> String {
-    let rules = violations.iter().map(|violation| format!("{} ({})", violation.message, violation.rule));
-    format!("PortAwsAccess {access} does not allow it: {}", rules.collect::<Vec<_>>().join("; "))
 }

@@ -75,7 +75,7 @@ impl From<&Problem> for Failure {
 impl From<&AwsError> for Failure {
     fn from(error: &AwsError) -> Self {
         Self {
-            state: state_of(error.reason),
+            state: AccountState::failed(error.reason),
             reason: error.reason,
             message: error.advice(),
             disposition: error.disposition,
@@ -95,16 +95,5 @@ impl From<&CredentialsError> for Failure {
             decided: false,
             unreached: true,
         }
-    }
-}
-
-pub(super) fn state_of(reason: Reason) -> AccountState {
-    match reason {
-        Reason::AccessDenied
-        | Reason::CredentialsUnavailable
-        | Reason::AccountMismatch
-        | Reason::UnsupportedPartition => AccountState::Denied,
-        Reason::RoleNameTaken | Reason::OwnedByOther => AccountState::Conflict,
-        _ => AccountState::Failed,
     }
 }

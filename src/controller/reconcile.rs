@@ -8,8 +8,12 @@ use kube::{Resource, ResourceExt, runtime::controller::Action};
 use super::{
     PASS_TIMEOUT,
     account_memory::{AccountMemory, Part},
+<<<<<<< HEAD
     cluster_call::CallError,
     context::{Access, Context, Guarded, describe, owner_of},
+=======
+    context::{Access, Context, Guarded, owner_of},
+>>>>>>> wt-plan
     discovery,
     discovery_memory::DiscoveryMemory,
     finalize, invalid,
@@ -21,7 +25,7 @@ use super::{
 use crate::{
     api::{FINALIZER, PortAwsIntegration, PortAwsIntegrationStatus, Reason},
     domain::{AccountId, InvalidValue, Owner},
-    plan::{Granted, Target},
+    plan::{Granted, Target, Violation},
 };
 
 /// How long a missing access object is only waited for: one apply brings both in any order.
@@ -112,7 +116,7 @@ fn decide(
     }
     let labels = context.namespace_labels(&resource.namespace);
     match Granted::check(&object.spec, &resource.namespace, &labels, &access.spec) {
-        Err(violations) => return refuse(Reason::NotAllowed, describe(&violations, name)),
+        Err(violations) => return refuse(Reason::NotAllowed, Violation::describe(&violations, name)),
         Ok(_) if object.spec.suspend => {
             context.stand_still(resource);
             return (targets, View::Suspended, None);

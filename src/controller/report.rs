@@ -155,13 +155,13 @@ fn escalate(mut failure: Failure, account: &mut AccountMemory, now: Duration) ->
 
 #[cfg(test)]
 mod tests {
-    use super::{super::failure::state_of, *};
+    use super::*;
 
     const INTERVAL: Duration = Duration::from_secs(30 * 60);
 
     fn failure(reason: Reason, disposition: Disposition) -> Failure {
         Failure {
-            state: state_of(reason),
+            state: AccountState::failed(reason),
             reason,
             message: "why".to_owned(),
             disposition,

@@ -14,6 +14,15 @@ pub struct Violation {
     pub message: String,
 }
 
+impl Violation {
+    /// All broken rules in one sentence.
+    #[must_use]
+    pub fn describe(violations: &[Self], access: &str) -> String {
+        let rules = violations.iter().map(|violation| format!("{} ({})", violation.message, violation.rule));
+        format!("PortAwsAccess {access} does not allow it: {}", rules.collect::<Vec<_>>().join("; "))
+    }
+}
+
 /// A spec that its `PortAwsAccess` allows. Whether each account is covered is asked of
 /// [`PortAwsAccessSpec::allows_account`] account by account.
 #[derive(Debug, Clone, Copy)]

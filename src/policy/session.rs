@@ -22,6 +22,8 @@ pub enum Purpose {
     Manage,
     /// Taking them away: nothing that makes, opens or gives rights.
     Remove,
+    /// Looking at them: nothing that writes.
+    Look,
     /// Asking AWS Organizations which accounts there are.
     Discover,
 }
@@ -67,6 +69,12 @@ pub fn remove(scope: Scope<'_>) -> String {
         allow(&[DETACH_POLICY, DELETE_ROLE, UNTAG_ROLE], scope.role_arn, None),
         allow(&[LIST_ROLES], "*", None),
     ])
+}
+
+/// The session policy for looking at a role and a provider.
+#[must_use]
+pub fn look(scope: Scope<'_>) -> String {
+    document(&[allow(&[READ_ROLE, READ_PROVIDER], readable(scope), None)])
 }
 
 /// The session policy for asking AWS Organizations.
