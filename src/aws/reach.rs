@@ -69,7 +69,7 @@ impl Aws {
         access: &PortAwsAccess,
         visitor: Visitor<'_>,
     ) -> Result<OrganizationsApi, CredentialsError> {
-        let organizations = access.spec.organizations.clone().unwrap_or_default();
+        let organizations = access.spec.organizations.clone().ok_or(CredentialsError::NoOrganizations)?;
         let Some(role_arn) = organizations.role_arn else { return self.organizations(None).await };
         Partition::of_arn(&role_arn)?;
         let fields: Vec<&str> = role_arn.splitn(6, ':').collect();

@@ -25,13 +25,8 @@ use crate::{
     aws::Aws,
     clock::Clock,
     domain::{AccountId, ClusterId, Owner},
-<<<<<<< HEAD
-    plan::{Claim, Violation},
-    schedule::{Priority, Queue, WorkKey},
-=======
     plan::Claim,
-    schedule::{Priority, Queue, TokenBucket, WorkKey},
->>>>>>> wt-plan
+    schedule::{Priority, Queue, WorkKey},
     telemetry::metrics::Metrics,
 };
 

@@ -15,28 +15,18 @@ use super::{
     failure::Failure,
     gate::Superseded,
     memory::Asked,
-<<<<<<< HEAD
-    reach::{Errand, unreachable},
-    remains::{Discovered, Remains, discover, remains},
-=======
     reach::unreachable,
-    remains::{Discovered, accounts_to_clear, discover_what_to_clear, is_unknown},
->>>>>>> wt-plan
+    remains::{Discovered, Remains, discover, remains},
     report::Report,
     status::View,
     succession::{GRACE, Heir},
 };
 use crate::{
-<<<<<<< HEAD
     api::{
         AccountRemovalPolicy, AccountState, CONFIRM_DELETION, DeletionPolicy, Mode, PortAwsIntegration,
         ProviderDeletionPolicy, Reason,
     },
-    aws::AccountApi,
-=======
-    api::{AccountState, CONFIRM_REMOVAL, DeletionPolicy, Mode, PortAwsIntegration, ProviderDeletionPolicy, Reason},
     aws::{AccountApi, Errand},
->>>>>>> wt-plan
     clock::jitter,
     domain::{AccountId, Owner},
     plan::{

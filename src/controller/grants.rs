@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::{
-    context::{Context, describe, owner_of},
+    context::{Context, owner_of},
     store::has_finalizer,
 };
 use crate::{
     api::{PortAwsAccess, PortAwsIntegration},
-    plan::Granted,
+    plan::{Granted, Violation},
 };
 
 impl Context {
@@ -40,6 +40,6 @@ impl Context {
         let namespace = owner_of(object).namespace;
         let labels = self.namespace_labels(&namespace);
         let granted = Granted::check(&object.spec, &namespace, &labels, &access.spec);
-        granted.map(drop).map_err(|violations| describe(&violations, &object.spec.access_ref.name))
+        granted.map(drop).map_err(|violations| Violation::describe(&violations, &object.spec.access_ref.name))
     }
 }

@@ -8,12 +8,8 @@ use kube::{Resource, ResourceExt, runtime::controller::Action};
 use super::{
     PASS_TIMEOUT,
     account_memory::{AccountMemory, Part},
-<<<<<<< HEAD
     cluster_call::CallError,
-    context::{Access, Context, Guarded, describe, owner_of},
-=======
     context::{Access, Context, Guarded, owner_of},
->>>>>>> wt-plan
     discovery,
     discovery_memory::DiscoveryMemory,
     finalize, invalid,

@@ -9,6 +9,7 @@ use std::{
     io::{IsTerminal as _, Write as _},
     path::PathBuf,
     process::ExitCode,
+    time::Duration,
 };
 
 use cluster::Cluster;
@@ -22,6 +23,8 @@ use crate::{
 
 /// Calls to `AssumeRole` a second, in all.
 const ASSUME_ROLE_RATE: f64 = 10.0;
+/// Bound of a call to AWS with its retries.
+const AWS_CALL: Duration = Duration::from_secs(15);
 /// The exit code that says that something would be changed.
 const CHANGES: u8 = 2;
 
@@ -100,7 +103,8 @@ impl PlanArgs {
             return Err(format!("not valid:\n{}", documents.errors.join("\n")));
         }
         let gathered = gather::gather(documents, cluster, self.cluster_id.clone()).await;
-        let aws = Aws::new(Ambient::load().await, Clock::system(), ASSUME_ROLE_RATE);
+        let clock = Clock::system();
+        let aws = Aws::new(Ambient::load(clock, AWS_CALL).await, clock, ASSUME_ROLE_RATE);
         accounts::examine(&aws, gathered).await
     }
 }
