@@ -180,10 +180,7 @@ impl Ambient {
         };
         match tokio::time::timeout(PROVIDE_TIMEOUT, provider.provide_credentials()).await {
             Ok(Ok(credentials)) => Ok(credentials),
-            Ok(Err(error)) => {
-                let detail = aws_smithy_types::error::display::DisplayErrorContext(&error).to_string();
-                Err(CredentialsError::Unavailable(detail))
-            }
+            Ok(Err(error)) => Err(CredentialsError::Unavailable(chain(&error))),
             Err(_) => Err(CredentialsError::Unavailable("no answer from their source".to_owned())),
         }
     }
@@ -201,4 +198,10 @@ impl Ambient {
         tracing::debug!(account = %caller.account, arn = %caller.arn, "AWS credentials verified");
         Ok(Known { caller, config, until, access_key_id })
     }
+}
+
+/// An error and what caused it, in one line, without the SDK's structures.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

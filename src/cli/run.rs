@@ -249,7 +249,7 @@ async fn greet_aws(aws: &Ambient) {
             tracing::info!(account = %caller.account, arn = %caller.arn, aws = %aws.describe(), "AWS credentials work");
         }
         Ok(Err(error)) => {
-            tracing::warn!(aws = %aws.describe(), advice = error.advice(), "AWS credentials do not work: {error}");
+            tracing::warn!(aws = %aws.describe(), %error, "AWS credentials do not work: {}", error.advice());
         }
         Err(_) => {
             tracing::warn!(aws = %aws.describe(), "AWS did not answer within 10 s; every account is tried all the same");

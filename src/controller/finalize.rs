@@ -86,6 +86,14 @@ fn open_accounts(context: &Context, resource: &Owner, targets: &BTreeSet<Account
     targets.iter().filter(open).cloned().collect()
 }
 
+/// Whether the account was no target any more when the deletion was asked for. A list says so by itself: nobody
+/// may have looked between its last change and the deletion.
+fn has_left(snapshot: &Snapshot) -> bool {
+    let (spec, id) = (&snapshot.object.spec, &snapshot.key.account);
+    let listed = spec.discovery.is_some() || spec.accounts.iter().any(|account| account == id.as_str());
+    snapshot.account.state == AccountState::Removed || !listed
+}
+
 /// What in the cluster keeps AWS from being touched.
 fn blocked_in_cluster(context: &Context, object: &PortAwsIntegration) -> Option<(Reason, String)> {
     if object.spec.suspend {
@@ -251,9 +259,8 @@ impl Context {
             return Ok(Some(Failure::hidden(&target.role_name)));
         }
         let deleting = object.metadata.deletion_timestamp.is_some();
-        let retained = deleting
-            && snapshot.account.state == AccountState::Removed
-            && object.spec.account_removal_policy == AccountRemovalPolicy::Retain;
+        let retained =
+            deleting && has_left(snapshot) && object.spec.account_removal_policy == AccountRemovalPolicy::Retain;
         let lets_go = retained || abandon || object.spec.mode == Mode::Observe;
         let policy = match (lets_go, deleting) {
             (true, _) => DeletionPolicy::Retain,

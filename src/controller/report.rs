@@ -95,7 +95,11 @@ impl Report {
         let failures = account.failures + if failure.decided { 2 } else { 0 };
         account.delay = retry_delay(failure.disposition, failures, jitter).min(poll.max(Duration::from_secs(5 * 60)));
         account.failing = Some(failure.disposition);
-        (account.state, account.reason, account.message) = (failure.state, failure.reason, Some(failure.message));
+        // That it is no target any more outlasts a failed removal: what becomes of its role depends on it.
+        if account.state != AccountState::Removed {
+            account.state = failure.state;
+        }
+        (account.reason, account.message) = (failure.reason, Some(failure.message));
         account.delay
     }
 

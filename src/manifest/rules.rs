@@ -87,6 +87,8 @@ fn in_cel(value: &Value) -> cel::Value {
 }
 
 /// CEL's durations, as far as whole numbers go, in nanoseconds: they are compared and nothing else.
+// The library hands its texts over by value.
+#[allow(clippy::needless_pass_by_value)]
 fn duration(text: Arc<String>) -> Result<i64, ExecutionError> {
     nanoseconds(&text).ok_or_else(|| ExecutionError::function_error("duration", format!("{text:?} is no duration")))
 }

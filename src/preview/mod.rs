@@ -1,10 +1,12 @@
 //! What the operator would do, as a person or a program reads it. Nothing here does I/O.
 
 mod change;
+mod takeover;
 mod text;
 
 pub use change::{Change, FieldChange, changes, removal};
 use serde::Serialize;
+pub use takeover::{takeover, trusted_issuer};
 pub use text::Style;
 
 use crate::{
@@ -222,3 +224,7 @@ impl AccountPreview {
         Self { account: account.to_string(), result, problems: vec![trouble], notes: Vec::new(), changes: Vec::new() }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -152,8 +152,3 @@ fn clean(text: &str) -> String {
     let each = |char: char| if char.is_control() { char.escape_default().to_string() } else { char.to_string() };
     text.chars().map(each).collect()
 }
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-#[path = "tests.rs"]
-mod tests;

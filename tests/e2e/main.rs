@@ -22,6 +22,7 @@ mod iam;
 mod many;
 mod metrics;
 mod older_schema;
+mod plan;
 mod policies;
 mod rbac;
 mod schema;

@@ -9,10 +9,10 @@ use futures::{StreamExt as _, stream};
 
 use super::gather::{Gathered, Resource};
 use crate::{
-    api::{AccountRemovalPolicy, AccountState, DeletionPolicy, Reason},
+    api::{AccountRemovalPolicy, AccountState, CONFIRM_REMOVAL, DeletionPolicy, Mode, Reason},
     aws::{Aws, Errand, Visitor},
     domain::{AccountId, ClusterId, Owner, Partition, tags},
-    plan::{Claim, Desired, Granted, MOST_ACCOUNTS, Observed, Target, plan, plan_removal, select},
+    plan::{Claim, Desired, Granted, MOST_ACCOUNTS, Observed, Target, may_remove, plan, plan_removal, select},
     preview::{AccountPreview, Outcome, Preview, ResourcePreview, Trouble, removal},
 };
 
@@ -104,13 +104,24 @@ fn leaving(resource: &Resource, targets: &BTreeSet<AccountId>, preview: &mut Res
         return left;
     }
     let names = left.iter().map(AccountId::as_str).collect::<Vec<_>>().join(", ");
-    match resource.object.spec.account_removal_policy {
+    let spec = &resource.object.spec;
+    match spec.account_removal_policy {
+        _ if spec.mode == Mode::Observe => {
+            preview.notes.push(format!("no target any more, and left as it is (mode Observe): {names}"));
+            BTreeSet::new()
+        }
         AccountRemovalPolicy::Retain => {
             preview.notes.push(format!("no target any more, and left as it is (accountRemovalPolicy Retain): {names}"));
             BTreeSet::new()
         }
         AccountRemovalPolicy::Delete => {
             preview.notes.push(format!("no target any more (accountRemovalPolicy Delete): {names}"));
+            if !may_remove(targets.len() + left.len(), left.len(), None, None) {
+                let number = left.len();
+                preview.notes.push(format!(
+                    "more than a tenth leaves at once: that waits for the annotation {CONFIRM_REMOVAL}=\"{number}\""
+                ));
+            }
             left
         }
     }

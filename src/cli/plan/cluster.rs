@@ -65,7 +65,10 @@ impl fmt::Debug for Cluster {
 
 async fn answer<T>(asking: impl Future<Output = kube::Result<T>>) -> Result<T, String> {
     match tokio::time::timeout(PATIENCE, asking).await {
-        Ok(outcome) => outcome.map_err(|error| error.to_string()),
+        Ok(outcome) => outcome.map_err(|error| match error {
+            kube::Error::Api(status) => format!("{} {}: {}", status.code, status.reason, status.message),
+            error => error.to_string(),
+        }),
         Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
     }
 }

@@ -93,6 +93,11 @@ impl Gather {
     async fn resource(&mut self, found: Integration, preview: &mut ResourcePreview) -> Result<Resource, Trouble> {
         let live = self.live(&found.resource).await;
         if let Some(live) = &live {
+            if live.metadata.deletion_timestamp.is_some() {
+                preview
+                    .notes
+                    .push("the resource in the cluster is being deleted: this is what a new one would do".to_owned());
+            }
             check_change(&found, live)?;
         }
         let access = self.access(&found.object.spec.access_ref.name).await?;

@@ -4,6 +4,7 @@ mod accounts;
 mod cluster;
 mod files;
 mod gather;
+mod role;
 
 use std::{
     io::{IsTerminal as _, Write as _},
@@ -39,7 +40,7 @@ const CHANGES: u8 = 2;
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct PlanArgs {
-    /// Files with PortAwsIntegrations, and the `PortAwsAccess` and Namespace objects that they need; a folder
+    /// Files with `PortAwsIntegration` objects, and the `PortAwsAccess` and Namespace objects that they need; a folder
     /// stands for its *.yaml and *.yml, and - for standard input
     #[arg(short, long = "filename", value_name = "FILE", num_args = 1.., required_unless_present = "from_role")]
     pub files: Vec<PathBuf>,
@@ -57,7 +58,7 @@ pub struct PlanArgs {
     #[arg(long, env = "PORT_AWS_OPERATOR_CLUSTER_ID", value_name = "ID")]
     pub cluster_id: Option<ClusterId>,
 
-    /// Print a `PortAwsIntegration` that takes over this role, as Port's CloudFormation stack made it
+    /// Print a `PortAwsIntegration` that takes over this role, as Port's `CloudFormation` stack made it
     #[arg(long, value_name = "ARN", conflicts_with_all = ["files", "output", "cluster_id"])]
     pub from_role: Option<String>,
 }
@@ -82,6 +83,10 @@ impl PlanArgs {
     }
 
     async fn print(self) -> Result<ExitCode, String> {
+        if let Some(arn) = &self.from_role {
+            write(&role::read(&aws().await, arn).await?)?;
+            return Ok(ExitCode::SUCCESS);
+        }
         let preview = self.preview().await?;
         let text = match self.output {
             Output::Text => preview.text(Style { colour: is_coloured() }),
@@ -103,10 +108,13 @@ impl PlanArgs {
             return Err(format!("not valid:\n{}", documents.errors.join("\n")));
         }
         let gathered = gather::gather(documents, cluster, self.cluster_id.clone()).await;
-        let clock = Clock::system();
-        let aws = Aws::new(Ambient::load(clock, AWS_CALL).await, clock, ASSUME_ROLE_RATE);
-        accounts::examine(&aws, gathered).await
+        accounts::examine(&aws().await, gathered).await
     }
+}
+
+async fn aws() -> Aws {
+    let clock = Clock::system();
+    Aws::new(Ambient::load(clock, AWS_CALL).await, clock, ASSUME_ROLE_RATE)
 }
 
 fn exit_code(summary: Summary) -> ExitCode {

@@ -26,6 +26,8 @@ pub enum Mutation {
     OldVersions,
     /// Each check is answered with a request for another one.
     HotLoop,
+    /// The operator's rights lack one that it needs.
+    MissingRight,
 }
 
 impl Mutation {
@@ -43,6 +45,7 @@ impl Mutation {
             Self::Deafness => "converge",
             Self::OldVersions => "contention",
             Self::HotLoop => "calls",
+            Self::MissingRight => "rights",
         }
     }
 }

@@ -121,7 +121,9 @@ impl Wanted<'_> {
     fn gives_up(&self, account: &str) -> bool {
         let spec = &self.0["spec"];
         if self.is_leaving() {
-            return spec["deletionPolicy"] != "Retain" && spec["mode"] != "Observe";
+            let listed = spec["accounts"].as_array().is_none_or(|all| all.contains(&json!(account)));
+            let had_left = !listed && spec["accountRemovalPolicy"] != "Delete";
+            return spec["deletionPolicy"] != "Retain" && spec["mode"] != "Observe" && !had_left;
         }
         spec["accountRemovalPolicy"] == "Delete" && !self.wants(account)
     }
@@ -296,6 +298,11 @@ pub fn status_written(state: &mut State, before: &Value, after: &Value) {
     let mut broken = testkit::kstatus::check(after);
     broken.extend(testkit::kstatus::check_transition(before, after));
     state.record.broken.extend(broken.into_iter().map(|text| format!("status: {text}: {}", after["status"])));
+}
+
+/// The operator asks the API server for what its roles do not allow.
+pub fn not_allowed(state: &mut State, now: Duration, verb: &str, resource: &str) {
+    state.record.breaks(now, &format!("rights: {verb} {resource} is not allowed"));
 }
 
 /// An integration is gone: nothing of it may be left.

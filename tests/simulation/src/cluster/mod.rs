@@ -1,5 +1,6 @@
 //! A model of the Kubernetes API server, with the kinds that the operator uses.
 
+mod rights;
 pub mod server;
 mod watch;
 
@@ -38,6 +39,7 @@ pub enum Refused {
     NotFound,
     Conflict,
     AlreadyExists,
+    Forbidden,
 }
 
 /// What is stored, and how it came to be.

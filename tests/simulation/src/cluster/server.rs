@@ -11,7 +11,9 @@ use kube::client::Body;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use super::{ACCESSES, Cluster, EVENTS, INTEGRATIONS, KINDS, Key, Kind, LEASES, NAMESPACES, RESOURCES, Refused, watch};
+use super::{
+    ACCESSES, Cluster, EVENTS, INTEGRATIONS, KINDS, Key, Kind, LEASES, NAMESPACES, RESOURCES, Refused, rights, watch,
+};
 use crate::{
     mutation::Mutation,
     rules,
@@ -43,6 +45,18 @@ pub fn client(world: &Arc<World>, instance: &Arc<Instance>) -> kube::Client {
     let server = Server { world: Arc::clone(world), instance: Arc::clone(instance) };
     let service = tower::service_fn(move |request: Request<Body>| server.clone().answer(request));
     kube::Client::new(service, "operator")
+}
+
+/// Whether the operator's rights cover a request; that they do not is a defect, whatever comes of it.
+fn is_allowed(state: &mut State, asked: &Asked, now: Duration) -> bool {
+    let verb = rights::verb(asked.method.as_str(), asked.query.contains("watch="), !asked.name.is_empty());
+    let resource = rights::resource(asked.kind, asked.is_status);
+    let taken = state.mutation == Some(Mutation::MissingRight) && (verb, asked.kind) == ("patch", INTEGRATIONS);
+    let allowed = !taken && rights::allow(verb, &resource, if verb == "create" { "" } else { &asked.name });
+    if !allowed {
+        rules::not_allowed(state, now, verb, &resource);
+    }
+    allowed
 }
 
 impl Server {
@@ -85,6 +99,7 @@ impl Server {
                 Err(Refused::NotFound) => failure(404, "NotFound"),
                 Err(Refused::Conflict) => failure(409, "Conflict"),
                 Err(Refused::AlreadyExists) => failure(409, "AlreadyExists"),
+                Err(Refused::Forbidden) => failure(403, "Forbidden"),
             })
         })
     }
@@ -104,6 +119,9 @@ impl Server {
         let after = number("resourceVersion=").unwrap_or_default();
         let time = Duration::from_secs(number("timeoutSeconds=").unwrap_or(290));
         self.note(asked, "watched");
+        if !is_allowed(&mut self.world.state(), asked, self.world.now()) {
+            return failure(403, "Forbidden");
+        }
         let lines = watch::lines(&self.world, &self.instance, asked.kind, after, time);
         Response::new(StreamBody::new(lines))
     }
@@ -115,6 +133,9 @@ impl Server {
         let key: Key = (asked.kind, asked.namespace.clone(), asked.name.clone());
         if asked.method != Method::GET {
             state.record.count(now, "cluster", asked.kind);
+        }
+        if asked.kind != RESOURCES && !is_allowed(&mut state, asked, now) {
+            return Err(Refused::Forbidden);
         }
         match (asked.method.as_str(), asked.kind) {
             ("GET", RESOURCES) => Ok(resources()),
