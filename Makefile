@@ -53,7 +53,7 @@ test: prerequisites test-unit test-backend test-simulation test-e2e test-otlp ##
 
 .PHONY: test-unit
 test-unit: ## Unit and property tests, and those of the test support itself
-	$(PARTS); $(CARGO) test $(WORKSPACE) --lib --bins --test control_plane --test aws_backend --test organizations --test fixture --test fuzzing
+	$(PARTS); $(CARGO) test $(WORKSPACE) --lib --bins --test control_plane --test aws_backend --test organizations --test fixture --test fuzzing --test docs
 
 .PHONY: test-backend
 test-backend: ## Tests of the AWS backend
