@@ -136,6 +136,10 @@ lint-chart: ## The chart with Helm 3 and 4, for each set of values
 e2e-delivery: ## Tests of chart, manifests and image: rendered, installed, upgraded, uninstalled on a real API server
 	$(PARTS); $(HELM_PARTS); $(CARGO) test $(WORKSPACE) --test delivery -- --test-threads=3
 
+.PHONY: lint-argocd
+lint-argocd: ## The health scripts, judged by Argo CD's own binary (built the first time, about 4 minutes)
+	tests/argocd/health.sh
+
 .PHONY: e2e-node
 e2e-node: ## The chart on a kubelet, in kernel namespaces of its own (needs Linux, root and containerd; see tests/node)
 	$(CARGO) build $(WORKSPACE) --bins

@@ -22,7 +22,7 @@ use super::{
     written::Written,
 };
 use crate::{
-    api::{AccountState, IN_USE, PortAwsAccess, PortAwsAccessStatus, PortAwsIntegration},
+    api::{AccountState, IN_USE, PortAwsAccess, PortAwsAccessStatus, PortAwsIntegration, Reason},
     schedule::TokenBucket,
 };
 
@@ -212,6 +212,8 @@ impl Seen<'_> {
             complete |= resolved || discovery.failure.is_some();
             let tried = discovery.was_tried_by(self.version) || (self.settled && resolved);
             match discovery.failure.as_ref().filter(|(failure, _)| !failure.decided) {
+                // That a unit is not there is the fault of who named it, and not of the access.
+                Some((failure, _)) if tried && failure.reason == Reason::ParentNotFound => {}
                 Some((failure, _)) if tried => sight.note_discovery(Trouble::from(failure)),
                 _ => sight.discovers |= self.visits && !tried,
             }

@@ -119,13 +119,8 @@ impl Sight {
         now: Timestamp,
     ) -> PortAwsAccessStatus {
         let reach = self.reach();
-        let first = self.accounts.iter().find_map(|(id, reach)| match reach {
-            AccountReach::Unreached(trouble) => {
-                Some(Trouble { message: format!("{id}: {}", trouble.message), ..trouble.clone() })
-            }
-            _ => None,
-        });
-        let trouble = self.caller.as_ref().err().cloned().or_else(|| self.discovery.clone()).or(first);
+        let unreached = self.first_unreached();
+        let trouble = self.own_trouble().or_else(|| unreached.clone().filter(|_| reach.reached == 0));
         let generation = access.metadata.generation.unwrap_or_default();
         let mut conditions = Conditions::new(&former.conditions, generation, now);
         let progress = format!("{} of {} accounts reached", reach.reached, reach.accounts);
@@ -146,15 +141,32 @@ impl Sight {
             conditions.set(ConditionType::Ready, ConditionStatus::Unknown, Reason::Provisioning, &progress);
             conditions.set(ConditionType::Reconciling, ConditionStatus::True, Reason::Provisioning, &progress);
         } else {
-            conditions.set(ConditionType::Ready, ConditionStatus::True, Reason::Ready, &progress);
+            // The access works. An account that lets nobody in is told of, and is its integrations' to wait for:
+            // what installs the operator, and waits for this object, is not to fail for it.
+            let message = unreached.as_ref().map_or(progress.clone(), |it| format!("{progress}; {}", it.message));
+            conditions.set(ConditionType::Ready, ConditionStatus::True, Reason::Ready, &message);
         }
         PortAwsAccessStatus {
             observed_generation: Some(generation),
             conditions: conditions.finish(),
             caller_arn: self.caller.as_ref().ok().cloned(),
             reach: Some(reach),
-            last_error: trouble.map(|trouble| cut(&trouble.message, 512)),
+            last_error: trouble.or(unreached).map(|trouble| cut(&trouble.message, 512)),
         }
+    }
+
+    /// What is wrong with the operator's credentials, or else with the way to AWS Organizations.
+    fn own_trouble(&self) -> Option<Trouble> {
+        self.caller.as_ref().err().or(self.discovery.as_ref()).cloned()
+    }
+
+    fn first_unreached(&self) -> Option<Trouble> {
+        self.accounts.iter().find_map(|(id, reach)| match reach {
+            AccountReach::Unreached(trouble) => {
+                Some(Trouble { message: format!("{id}: {}", trouble.message), ..trouble.clone() })
+            }
+            _ => None,
+        })
     }
 
     fn reach(&self) -> ReachStatus {
@@ -166,5 +178,71 @@ impl Sight {
             reached: count(|reach| *reach == AccountReach::Reached),
             unreached: count(|reach| matches!(reach, AccountReach::Unreached(_))),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trouble() -> Trouble {
+        Trouble { reason: Reason::AccessDenied, message: "nobody is let in".into(), stalls: true }
+    }
+
+    fn sight(reaches: &[AccountReach]) -> Sight {
+        let mut sight = Sight::new(Ok("arn:aws:sts::111122223333:assumed-role/Operator/it".into()));
+        for (number, reach) in (1_u64..).zip(reaches) {
+            sight.note(&format!("{number:012}").parse().unwrap(), reach.clone());
+        }
+        sight
+    }
+
+    /// Status and reason of `Ready`, and which of the abnormal conditions is there.
+    fn judged(sight: &Sight) -> (PortAwsAccessStatus, String) {
+        let access = PortAwsAccess::new(
+            "default",
+            serde_json::from_value(serde_json::json!({
+                "accounts": ["*"],
+                "limits": {"organizationIds": ["org_BneDtWovPqXaA2VZ"]},
+            }))
+            .unwrap(),
+        );
+        let status = sight.status(&access, &PortAwsAccessStatus::default(), Timestamp::UNIX_EPOCH);
+        let mut told: Vec<_> =
+            status.conditions.iter().map(|it| format!("{}={} {}", it.type_, it.status, it.reason)).collect();
+        told.sort();
+        (status, told.join(", "))
+    }
+
+    #[test]
+    fn one_account_that_is_not_reached_does_not_make_the_access_fail() {
+        let (status, told) = judged(&sight(&[AccountReach::Unreached(trouble()), AccountReach::Reached]));
+        assert_eq!(told, "Ready=True Ready");
+        assert_eq!(status.conditions[0].message, "1 of 2 accounts reached; 000000000001: nobody is let in");
+        assert_eq!(status.last_error.as_deref(), Some("000000000001: nobody is let in"));
+        assert_eq!(status.reach.unwrap().unreached, 1);
+    }
+
+    #[test]
+    fn an_access_by_which_nothing_is_reached_fails() {
+        let all = [AccountReach::Unreached(trouble()), AccountReach::Idle, AccountReach::Unreached(trouble())];
+        assert_eq!(judged(&sight(&all)).1, "Ready=False AccessDenied, Stalled=True AccessDenied");
+    }
+
+    #[test]
+    fn its_own_faults_count_whatever_is_reached() {
+        let mut caller = sight(&[AccountReach::Reached]);
+        caller.caller = Err(trouble());
+        let mut discovery = sight(&[AccountReach::Reached]);
+        discovery.note_discovery(trouble());
+        for sight in [caller, discovery] {
+            assert_eq!(judged(&sight).1, "Ready=False AccessDenied, Stalled=True AccessDenied");
+        }
+    }
+
+    #[test]
+    fn what_is_still_to_be_visited_is_waited_for() {
+        let some = [AccountReach::Reached, AccountReach::Due, AccountReach::Unreached(trouble())];
+        assert_eq!(judged(&sight(&some)).1, "Ready=Unknown Provisioning, Reconciling=True Provisioning");
     }
 }
