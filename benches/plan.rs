@@ -43,7 +43,7 @@ fn wanted() -> Wanted {
 }
 
 fn desired(of: &Wanted) -> Desired {
-    let granted = Granted::check(&of.spec, "ns", &BTreeMap::new(), &of.access).expect("it is allowed");
+    let granted = Granted::check(&of.spec, "ns", Some(&BTreeMap::new()), &of.access).expect("it is allowed");
     Desired::build(granted, &of.account, Partition::Aws, &of.claim).expect("what is wanted")
 }
 

@@ -209,15 +209,17 @@ impl PortAwsAccessSpec {
         self.accounts.iter().any(|entry| entry == "*" || entry == account)
     }
 
-    /// Whether integrations of a namespace may use the access.
+    /// Whether integrations of a namespace may use the access. Labels that are not known match no selector,
+    /// not even one that asks for the absence of a label.
     #[must_use]
-    pub fn allows_namespace(&self, name: &str, labels: &BTreeMap<String, String>) -> bool {
+    pub fn allows_namespace(&self, name: &str, labels: Option<&BTreeMap<String, String>>) -> bool {
         let Some(allowed) = &self.allowed_namespaces else { return false };
         if allowed.names.is_none() && allowed.selector.is_none() {
             return true;
         }
         let named = allowed.names.as_ref().is_some_and(|names| names.iter().any(|entry| entry == name));
-        let selected = allowed.selector.as_ref().is_some_and(|selector| selects(selector, labels));
+        let selected =
+            allowed.selector.as_ref().zip(labels).is_some_and(|(selector, labels)| selects(selector, labels));
         named || selected
     }
 }
@@ -324,7 +326,7 @@ mod tests {
                 false,
             ),
         ] {
-            assert_eq!(access(allowed.clone()).allows_namespace("ns", &labels), expected, "{allowed:?}");
+            assert_eq!(access(allowed.clone()).allows_namespace("ns", Some(&labels)), expected, "{allowed:?}");
         }
     }
 

@@ -84,7 +84,7 @@ pub struct PortAwsIntegrationSpec {
     pub role: RoleSpec,
 
     /// Enforce keeps AWS as described here. Observe only reports in status what it would change,
-    /// and writes nothing to AWS.
+    /// and writes nothing to AWS, until the resource is deleted: then the operator's own tags go.
     #[serde(default)]
     pub mode: Mode,
 
@@ -200,7 +200,8 @@ pub struct RoleSpec {
     )]
     pub managed_policy_arns: Vec<String>,
 
-    /// ARN of the policy that bounds the role's permissions. ${accountId} in the place of the
+    /// ARN of the policy that bounds the role's permissions; absent, a boundary that the role has is
+    /// taken off, unless AWS put it there in an incident. ${accountId} in the place of the
     /// account means the role's own account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(

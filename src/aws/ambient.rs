@@ -15,7 +15,7 @@ use aws_credential_types::{
 use k8s_openapi::jiff::Timestamp;
 use tokio::sync::Mutex;
 
-use super::{AwsError, CredentialsError, EARLY, http::OneConnector, measure};
+use super::{AwsError, CredentialsError, EARLY, RENEWAL_RETRY, http::OneConnector, measure};
 use crate::{
     clock::Clock,
     domain::{AccountId, Partition},
@@ -60,7 +60,10 @@ pub struct Caller {
 struct Known {
     caller: Caller,
     config: SdkConfig,
+    /// When they are to be renewed.
     until: Timestamp,
+    /// When they end.
+    end: Timestamp,
     access_key_id: String,
 }
 
@@ -159,19 +162,35 @@ impl Ambient {
         if let Some(known) = slot.as_ref().filter(|known| now < known.until) {
             return Ok(read(known));
         }
+        match self.renew(slot.as_mut(), now).await {
+            Ok(None) => {}
+            Ok(Some(known)) => *slot = Some(known),
+            // The renewal comes early, so that the present ones serve until another try.
+            Err(error) => match slot.as_mut().filter(|known| now < known.end) {
+                Some(known) => {
+                    tracing::warn!(%error, "AWS credentials are not renewed yet, the present ones still serve");
+                    known.until = now.checked_add(RENEWAL_RETRY).unwrap_or(known.end).min(known.end);
+                }
+                None => return Err(error),
+            },
+        }
+        slot.as_ref().map(read).ok_or_else(|| CredentialsError::Unavailable("they ended at once".to_owned()))
+    }
+
+    /// New credentials; none if they are those that are known, which then last longer.
+    async fn renew(&self, known: Option<&mut Known>, now: Timestamp) -> Result<Option<Known>, CredentialsError> {
         let credentials = self.provide().await?;
-        let until = match credentials.expiry().and_then(|end| Timestamp::try_from(end).ok()) {
+        let end = credentials.expiry().and_then(|end| Timestamp::try_from(end).ok());
+        let until = match end {
             Some(end) => end.checked_sub(EARLY).ok().filter(|early| *early > now).unwrap_or(end),
             None => now.checked_add(LIFE_WITHOUT_END).unwrap_or(now),
         };
-        if let Some(known) = slot.as_mut().filter(|known| known.access_key_id == credentials.access_key_id()) {
-            known.until = until;
-            return Ok(read(known));
+        let end = end.unwrap_or(until);
+        if let Some(known) = known.filter(|known| known.access_key_id == credentials.access_key_id()) {
+            (known.until, known.end) = (until, end);
+            return Ok(None);
         }
-        let known = self.identify(credentials, until).await?;
-        let value = read(&known);
-        *slot = Some(known);
-        Ok(value)
+        self.identify(credentials, until, end).await.map(Some)
     }
 
     async fn provide(&self) -> Result<Credentials, CredentialsError> {
@@ -185,7 +204,12 @@ impl Ambient {
         }
     }
 
-    async fn identify(&self, credentials: Credentials, until: Timestamp) -> Result<Known, CredentialsError> {
+    async fn identify(
+        &self,
+        credentials: Credentials,
+        until: Timestamp,
+        end: Timestamp,
+    ) -> Result<Known, CredentialsError> {
         let access_key_id = credentials.access_key_id().to_owned();
         let fixed = SharedCredentialsProvider::new(credentials);
         let config = self.config.to_builder().credentials_provider(fixed).build();
@@ -196,7 +220,7 @@ impl Ambient {
         let account = answer.account.unwrap_or_default().parse()?;
         let caller = Caller { account, arn, partition };
         tracing::debug!(account = %caller.account, arn = %caller.arn, "AWS credentials verified");
-        Ok(Known { caller, config, until, access_key_id })
+        Ok(Known { caller, config, until, end, access_key_id })
     }
 }
 

@@ -13,7 +13,7 @@ use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use k8s_openapi::jiff::Timestamp;
 use tokio::sync::Mutex;
 
-use super::{Ambient, AwsError, CredentialsError, EARLY, measure};
+use super::{Ambient, AwsError, CredentialsError, EARLY, RENEWAL_RETRY, measure};
 use crate::{
     api::Reason,
     clock::{Clock, jitter},
@@ -80,8 +80,17 @@ impl Assumed {
         let mut session = slot.lock().await;
         let now = self.clock.wall();
         if session.as_ref().is_none_or(|(_, until)| *until <= now) {
-            *session = None;
-            *session = Some(self.assume(&hub, ambient.metrics(), caller.partition, reach, now).await?);
+            let present = session.take().filter(|(credentials, _)| lasts(credentials, now));
+            *session = match (self.assume(&hub, ambient.metrics(), caller.partition, reach, now).await, present) {
+                (Ok(new), _) => Some(new),
+                // The renewal comes early, so that the present session serves until another try. One that is
+                // refused is not: who may come in has changed.
+                (Err(error), Some((credentials, _))) if error.disposition() == Disposition::Transient => {
+                    tracing::warn!(account = %reach.account, %error, "a session is not renewed yet, the present one still serves");
+                    Some((credentials, now.checked_add(RENEWAL_RETRY).unwrap_or(now)))
+                }
+                (Err(error), _) => return Err(error),
+            };
         }
         let Some((credentials, _)) = session.as_ref() else {
             return Err(CredentialsError::Unavailable("the session ended at once".to_owned()));
@@ -152,6 +161,12 @@ impl Assumed {
         tracing::debug!(account = %reach.account, purpose = ?reach.purpose, "a role is assumed");
         Ok((credentials, until))
     }
+}
+
+/// Whether credentials serve beyond the next try to renew them.
+fn lasts(credentials: &Credentials, now: Timestamp) -> bool {
+    let end = credentials.expiry().and_then(|end| Timestamp::try_from(end).ok());
+    end.is_some_and(|end| now.checked_add(RENEWAL_RETRY).is_ok_and(|retry| retry < end))
 }
 
 fn unexpected(detail: &str) -> AwsError {

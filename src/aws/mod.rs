@@ -28,6 +28,8 @@ use crate::{clock::Clock, domain::AccountId, schedule::TokenBucket, telemetry::m
 
 /// How long before their end credentials are replaced, at least.
 const EARLY: Duration = Duration::from_secs(5 * 60);
+/// Wait after a renewal of credentials that failed while the present ones last.
+const RENEWAL_RETRY: Duration = Duration::from_secs(20);
 /// Calls to IAM that one account gets at once from us.
 const BURST: u32 = 20;
 /// Calls to IAM a second that one account gets from us in the long run. IAM limits an account as a

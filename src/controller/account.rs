@@ -31,8 +31,8 @@ impl Context {
         let access_name = &object.spec.access_ref.name;
         let Access::Found(access) = self.access(access_name) else { return Err(Superseded) };
         let labels = self.namespace_labels(&key.resource.namespace);
-        let granted =
-            Granted::check(&object.spec, &key.resource.namespace, &labels, &access.spec).map_err(|_| Superseded)?;
+        let granted = Granted::check(&object.spec, &key.resource.namespace, labels.as_ref(), &access.spec)
+            .map_err(|_| Superseded)?;
         if object.spec.suspend || snapshot.is_left_out || !access.spec.allows_account(key.account.as_str()) {
             return Err(Superseded);
         }

@@ -42,6 +42,12 @@ impl CallError {
         }
     }
 
+    /// Whether the write was refused because somebody else wrote at the same time.
+    pub(super) fn is_conflict(&self) -> bool {
+        let Self::Kubernetes(cause) = self else { return false };
+        matches!(&**cause, kube::Error::Api(status) if status.code == 409)
+    }
+
     /// Whether the write was refused because the object is another by now.
     pub(super) fn is_outdated(&self) -> bool {
         let Self::Kubernetes(cause) = self else { return false };

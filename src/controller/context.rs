@@ -192,8 +192,9 @@ impl Context {
         }
     }
 
-    pub(super) fn namespace_labels(&self, name: &str) -> BTreeMap<String, String> {
-        self.namespaces.get(&ObjectRef::new(name)).map(|found| found.labels().clone()).unwrap_or_default()
+    /// None while the namespace is not known here: its watch may lag behind that of its resources.
+    pub(super) fn namespace_labels(&self, name: &str) -> Option<BTreeMap<String, String>> {
+        self.namespaces.get(&ObjectRef::new(name)).map(|found| found.labels().clone())
     }
 
     /// By what a resource knows its own, its access's former installations included. One that is no

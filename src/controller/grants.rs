@@ -39,7 +39,7 @@ impl Context {
     fn check_grant(&self, object: &PortAwsIntegration, access: &PortAwsAccess) -> Result<(), String> {
         let namespace = owner_of(object).namespace;
         let labels = self.namespace_labels(&namespace);
-        let granted = Granted::check(&object.spec, &namespace, &labels, &access.spec);
+        let granted = Granted::check(&object.spec, &namespace, labels.as_ref(), &access.spec);
         granted.map(drop).map_err(|violations| Violation::describe(&violations, &object.spec.access_ref.name))
     }
 }

@@ -203,7 +203,7 @@ impl Candidate {
             }
             wait = match self.round().await {
                 Ok(wait) => wait,
-                Err(error) if error.is_outdated() => Duration::ZERO,
+                Err(error) if error.is_conflict() => Duration::ZERO,
                 Err(error) => {
                     tracing::warn!(lease = %self.options.name, %error, "the lease cannot be read or written");
                     AFTER_FAILURE.min(self.options.times.retry)

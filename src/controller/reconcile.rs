@@ -111,7 +111,7 @@ fn decide(
         memory.access_missing_since = None;
     }
     let labels = context.namespace_labels(&resource.namespace);
-    match Granted::check(&object.spec, &resource.namespace, &labels, &access.spec) {
+    match Granted::check(&object.spec, &resource.namespace, labels.as_ref(), &access.spec) {
         Err(violations) => return refuse(Reason::NotAllowed, Violation::describe(&violations, name)),
         Ok(_) if object.spec.suspend => {
             context.stand_still(resource);
@@ -202,6 +202,10 @@ async fn publish(
             memory.finalized = version;
         }
         return Ok(None);
+    }
+    if let Some(memory) = context.resources().get_mut(resource) {
+        // A claim that the status to come no longer has is not stored, whatever former versions said.
+        memory.durable.retain(|account| claims.contains(account));
     }
     if status != former {
         let wait = context.resources().get(resource).map(|memory| memory.status_wait(&status, undurable, now));

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// A failure whose next try is at least this far off counts as stalled.
-const STALLED_AFTER: Duration = Duration::from_secs(5 * 60);
+const STALLED_AFTER: Duration = Duration::from_secs(4 * 60);
 const MESSAGE_BYTES: usize = 160;
 const MESSAGES: usize = 100;
 const ARNS_UP_TO: usize = 50;

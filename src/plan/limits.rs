@@ -39,7 +39,7 @@ impl<'a> Granted<'a> {
     pub fn check(
         spec: &'a PortAwsIntegrationSpec,
         namespace: &str,
-        namespace_labels: &BTreeMap<String, String>,
+        namespace_labels: Option<&BTreeMap<String, String>>,
         access: &'a PortAwsAccessSpec,
     ) -> Result<Self, Vec<Violation>> {
         let mut violations = Vec::new();

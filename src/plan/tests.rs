@@ -46,7 +46,7 @@ fn access() -> PortAwsAccessSpec {
 
 fn desired_of(spec: &PortAwsIntegrationSpec) -> Desired {
     let access = access();
-    let granted = Granted::check(spec, "ns", &std::collections::BTreeMap::new(), &access).unwrap();
+    let granted = Granted::check(spec, "ns", Some(&std::collections::BTreeMap::new()), &access).unwrap();
     Desired::build(granted, &"111122223333".parse().unwrap(), Partition::Aws, &claim()).unwrap()
 }
 
@@ -73,7 +73,7 @@ fn any_desired() -> impl Strategy<Value = Desired> {
                     value["oidcProvider"] = serde_json::json!({"management": "UseExisting"});
                 }
             });
-            let granted = Granted::check(&spec, "ns", &std::collections::BTreeMap::new(), &access_spec).unwrap();
+            let granted = Granted::check(&spec, "ns", Some(&std::collections::BTreeMap::new()), &access_spec).unwrap();
             Desired::build(granted, &"111122223333".parse().unwrap(), Partition::Aws, &claim()).unwrap()
         },
     )
@@ -379,7 +379,7 @@ fn every_limit_refuses_what_it_bounds() {
         ("limits.tagKeys", serde_json::json!({"role": {"tags": {"admin": "yes"}}})),
     ] {
         let spec = spec(|value| value.as_object_mut().unwrap().extend(change.as_object().unwrap().clone()));
-        let violations = Granted::check(&spec, "ns", &std::collections::BTreeMap::new(), &access).unwrap_err();
+        let violations = Granted::check(&spec, "ns", Some(&std::collections::BTreeMap::new()), &access).unwrap_err();
         assert_eq!(violations.iter().map(|violation| violation.rule).collect::<Vec<_>>(), [rule]);
     }
     let mut forced = access.clone();
@@ -388,7 +388,7 @@ fn every_limit_refuses_what_it_bounds() {
     forced.allowed_namespaces = None;
     let role = serde_json::json!({"permissionsBoundaryArn": BOUNDARY, "adoption": "Adopt"});
     let spec = spec(|value| value["role"] = role);
-    let violations = Granted::check(&spec, "ns", &std::collections::BTreeMap::new(), &forced).unwrap_err();
+    let violations = Granted::check(&spec, "ns", Some(&std::collections::BTreeMap::new()), &forced).unwrap_err();
     let rules: Vec<_> = violations.iter().map(|violation| violation.rule).collect();
     assert_eq!(rules, ["allowedNamespaces", "limits.permissionsBoundaryArn", "limits.adoption"]);
 }

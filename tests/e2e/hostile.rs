@@ -163,7 +163,7 @@ impl Court {
         let labels = BTreeMap::from([(NAME_LABEL.to_owned(), self.namespace.clone())]);
         let value = serde_json::to_value(spec).map_err(|error| TestCaseError::fail(error.to_string()))?;
         let rules = broken(&value, tenant, &self.namespace);
-        let granted = match Granted::check(spec, &self.namespace, &labels, access) {
+        let granted = match Granted::check(spec, &self.namespace, Some(&labels), access) {
             Ok(granted) => granted,
             Err(violations) => {
                 prop_assert_eq!(&rules, &violations.iter().map(|violation| violation.rule).collect());

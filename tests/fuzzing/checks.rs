@@ -39,7 +39,7 @@ pub fn resources(integration: Value, access: Value) {
     let _ = (spec.role_name(), Target::new(spec, &account, Partition::Aws));
     if let Some(access) = access {
         let labels = BTreeMap::from([("a".to_owned(), "b".to_owned())]);
-        let _ = Granted::check(spec, "demo", &labels, &access.spec);
+        let _ = Granted::check(spec, "demo", Some(&labels), &access.spec);
     }
 }
 

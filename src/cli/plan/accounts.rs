@@ -196,7 +196,7 @@ impl Examiner<'_> {
     async fn target(&self, resource: &Resource, account: &AccountId) -> Result<AccountPreview, Trouble> {
         let (target, observed) = self.observe(resource, account).await?;
         let (spec, access) = (&resource.object.spec, &resource.access.spec);
-        let granted = Granted::check(spec, &resource.owner.namespace, &resource.labels, access);
+        let granted = Granted::check(spec, &resource.owner.namespace, Some(&resource.labels), access);
         let granted = granted.map_err(|violations| Trouble::not_allowed(&violations, &spec.access_ref.name))?;
         let claim = self.claim(resource, account, &observed)?;
         let desired =

@@ -102,7 +102,7 @@ impl Gather {
         }
         let access = self.access(&found.object.spec.access_ref.name).await?;
         let labels = self.labels(&found.resource.namespace, &access).await;
-        let granted = Granted::check(&found.object.spec, &found.resource.namespace, &labels, &access.spec);
+        let granted = Granted::check(&found.object.spec, &found.resource.namespace, Some(&labels), &access.spec);
         granted.map_err(|violations| Trouble::not_allowed(&violations, &found.object.spec.access_ref.name))?;
         if found.object.spec.suspend {
             preview.notes.push("spec.suspend is set: the operator neither reads nor writes AWS for it".to_owned());

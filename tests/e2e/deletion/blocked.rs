@@ -2,13 +2,15 @@
 
 use aws_sdk_iam::types::Tag;
 use kube::api::{DynamicObject, ObjectMeta, PostParams};
-use serde_json::json;
+use serde_json::{Value, json};
 use testkit::{
     Result,
     aws::{Fault, actions, count_by_action},
     fixture::{REQUESTED_AT, SOON, Scenario},
     wait::eventually,
 };
+
+use crate::OPERATOR;
 
 use super::{ABANDON, CLAIM, POLICY, ROLE, blocked, delete, with_ready};
 
@@ -56,6 +58,38 @@ async fn a_refused_deletion_is_tried_slowly_and_let_go_by_annotation() -> Result
         it.finish().await?;
     }
     Ok(())
+}
+
+/// What became of an account that left the list is not forgotten by a failure: its role stays, as was asked.
+#[tokio::test]
+async fn a_role_that_was_to_stay_stays_although_letting_go_of_it_fails_at_first() -> Result<()> {
+    const OTHER: &str = "111122223333";
+    let all = |spec: &mut Value| spec["accounts"] = json!(["*"]);
+    let mut it = Scenario::builder("retained", OPERATOR).access(all).start().await?;
+    let own = it.account().to_owned();
+    let state = |object: &Value, wanted: &str| {
+        let entries = object["status"]["accounts"].as_array().into_iter().flatten();
+        entries.into_iter().any(|entry| entry["id"] == own && entry["state"] == wanted)
+    };
+    it.integration("aws-prod", |spec| spec["accounts"] = json!([own, OTHER])).await?;
+    it.until("aws-prod", "its account is ready", |object| state(object, "Ready")).await?;
+    it.patch_spec("aws-prod", json!({"accounts": [OTHER]})).await?;
+    it.until("aws-prod", "the account has left", |object| state(object, "Removed")).await?;
+
+    it.fault(Fault::access_denied().action("GetRole")).await?;
+    it.delete("aws-prod").await?;
+    let message = blocked(&it, "aws-prod", "AWS refuses GetRole").await?;
+    assert!(message.contains(&own), "{message}");
+    let object = it.integrations().get("aws-prod").await?;
+    assert!(state(&serde_json::to_value(object)?, "Removed"));
+
+    it.clear_faults().await?;
+    let (seq, before) = (it.seq().await?, it.state().await?);
+    it.restart_operator().await?;
+    it.gone("aws-prod").await?;
+    assert_eq!(actions(&it.operator_writes_since(seq).await?), ["UntagRole"]);
+    assert_eq!(it.state().await?.role(ROLE).expect("it stays").id, before.role(ROLE).expect("it was there").id);
+    it.finish().await
 }
 
 #[tokio::test]

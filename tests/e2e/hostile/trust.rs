@@ -51,7 +51,7 @@ proptest! {
             "organizationId": organization, "integrationIdentifier": "aws-prod", "accounts": ["111122223333"], "oidcProvider": provider,
         }))
         .unwrap();
-        let granted = Granted::check(&spec, "ns", &BTreeMap::new(), &access);
+        let granted = Granted::check(&spec, "ns", Some(&BTreeMap::new()), &access);
         let subject_allowed = subject.is_none_or(|subject| *subject == computed(&organization) || subject == ALLOWED);
         prop_assert_eq!(granted.is_ok(), subject_allowed && audience != Some("evil.example.org"));
         let Ok(granted) = granted else { return Ok(()) };
