@@ -38,7 +38,7 @@ FROM ${RUST_IMAGE} AS build
 ARG BUILDKIT_SBOM_SCAN_STAGE=true
 WORKDIR /src
 # The dependencies alone: this layer stays until a Cargo.toml or Cargo.lock changes. Cargo reads every member of the
-# workspace; hack/release/test.sh checks that all are here.
+# workspace; hack/check-dockerfile.sh checks that all are here.
 COPY Cargo.toml Cargo.lock ./
 COPY tests/support/Cargo.toml tests/support/Cargo.toml
 COPY tests/simulation/Cargo.toml tests/simulation/Cargo.toml
