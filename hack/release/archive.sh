@@ -28,5 +28,6 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/port-aws-operator-archive.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 install -D -m 755 "$binary" "$work/$name/port-aws-operator"
 install -m 644 LICENSE "$work/$name/LICENSE"
-tar --create --directory "$work" --sort=name --mtime="@$epoch" --owner=0 --group=0 --numeric-owner --format=ustar "$name" |
+tar --create --directory "$work" --sort=name --mtime="@$epoch" --owner=0 --group=0 --numeric-owner \
+  --format=ustar "$name" |
   gzip --best --no-name >"$folder/$name.tar.gz"

@@ -46,12 +46,14 @@ replace "$work/chart/values.schema.json" \
 readme=$work/chart/README.md
 replace "$readme" 'No public registry has the image: build it with `make image`, push it to your own, and name it.' \
   'The image is that of this release, by its digest. A mirror that keeps digests takes `--set image.repository=…`.'
-replace "$readme" "helm install port-aws-operator charts/port-aws-operator \\" "helm install port-aws-operator port-aws-operator-$version.tgz \\"
+replace "$readme" "helm install port-aws-operator charts/port-aws-operator \\" \
+  "helm install port-aws-operator port-aws-operator-$version.tgz \\"
 replace "$readme" "  --set image.repository=REGISTRY/port-aws-operator \\" ""
 sed -i '/^helm install/,/^```$/{/^$/d}' "$readme"
 replace "$readme" "| **\`image\`** | | The operator's image. No public registry has it: push your own build, and name it here. |" \
   "| **\`image\`** | | The operator's image: that of this release. For a build of your own, empty the digest. |"
-replace "$readme" '| `image.repository` | `port-aws-operator` | Registry and name. |' "| \`image.repository\` | \`$image\` | Registry and name. |"
+replace "$readme" '| `image.repository` | `port-aws-operator` | Registry and name. |' \
+  "| \`image.repository\` | \`$image\` | Registry and name. |"
 "$helm" package "$work/chart" --destination "$folder" >/dev/null
 chart=$folder/port-aws-operator-$version.tgz
 [ -f "$chart" ] || fail "helm did not write $chart"

@@ -31,5 +31,6 @@ for platform in amd64:x86_64 arm64:aarch64; do
   (cd "$work" && "$root/bin/cargo-cyclonedx" cyclonedx --quiet --format json --spec-version 1.5 --no-build-deps \
     --target "${platform#*:}-unknown-linux-gnu" --override-filename sbom)
   # Where this was made is nobody's business, and changes.
-  sed "s#file://$work#file:///src#g" "$work/sbom.json" >"$folder/port-aws-operator-$version-linux-${platform%:*}.cdx.json"
+  sed "s#file://$work#file:///src#g" "$work/sbom.json" \
+    >"$folder/port-aws-operator-$version-linux-${platform%:*}.cdx.json"
 done

@@ -46,10 +46,13 @@ tree() {
   local root=$work/tree
   rm -rf "$root"
   mkdir -p "$root/charts/port-aws-operator"
-  printf '[workspace.package]\nedition = "2024"\nversion = "1.2.3"\n\n[package]\nversion.workspace = true\n' >"$root/Cargo.toml"
-  printf '[[package]]\nname = "other"\nversion = "9.9.9"\n\n[[package]]\nname = "port-aws-operator"\nversion = "1.2.3"\n' >"$root/Cargo.lock"
+  printf '[workspace.package]\nedition = "2024"\nversion = "1.2.3"\n\n[package]\nversion.workspace = true\n' \
+    >"$root/Cargo.toml"
+  printf '[[package]]\nname = "other"\nversion = "9.9.9"\n\n[[package]]\nname = "port-aws-operator"\nversion = "1.2.3"\n' \
+    >"$root/Cargo.lock"
   printf 'apiVersion: v2\nversion: 1.2.3\nappVersion: 1.2.3\n' >"$root/charts/port-aws-operator/Chart.yaml"
-  printf '# Changelog\n\n## [Unreleased]\n\n## [1.2.3] - 2026-01-02\n\n### Added\n\n- A thing.\n\n## [1.2.2] - 2026-01-01\n\n- Old.\n\n[1.2.3]: link\n' >"$root/CHANGELOG.md"
+  printf '# Changelog\n\n## [Unreleased]\n\n## [1.2.3] - 2026-01-02\n\n### Added\n\n- A thing.\n\n## [1.2.2] - 2026-01-01\n\n- Old.\n\n[1.2.3]: link\n' \
+    >"$root/CHANGELOG.md"
 }
 # shellcheck disable=SC2120 # check and refused call it with arguments.
 version() { ROOT=$work/tree "$release/version.sh" "$@"; }
@@ -103,9 +106,11 @@ check "the archive again, later" env TZ=Asia/Tokyo "$release/archive.sh" "$work/
 check "the same bytes" cmp "$work/first/$archive.tar.gz" "$work/second/$archive.tar.gz"
 check "its files" same "$(tar -tzf "$work/first/$archive.tar.gz")" \
   "$archive/"$'\n'"$archive/LICENSE"$'\n'"$archive/port-aws-operator"
-check "it runs as it is" grep -qE '^-rwxr-xr-x 0/0 .*/port-aws-operator$' <(tar -tvzf "$work/first/$archive.tar.gz" --numeric-owner)
+check "it runs as it is" grep -qE '^-rwxr-xr-x 0/0 .*/port-aws-operator$' \
+  <(tar -tvzf "$work/first/$archive.tar.gz" --numeric-owner)
 refused "a binary of another architecture" "is not for arm64" "$release/archive.sh" "$work/amd64" arm64 "$work/third"
-refused "an architecture that is not released" "no architecture of ours" "$release/archive.sh" "$work/amd64" riscv64 "$work/third"
+refused "an architecture that is not released" "no architecture of ours" \
+  "$release/archive.sh" "$work/amd64" riscv64 "$work/third"
 check "nothing was written" [ -z "$(ls -A "$work/third")" ]
 
 image=registry.example.com/team/port-aws-operator
@@ -113,18 +118,23 @@ digest=sha256:$(printf '%064d' 7)
 check "the package" "$release/package.sh" "$image" "$digest" "$work/package"
 check "its files" same "$(cd "$work/package" && echo *)" "crds.yaml install.yaml port-aws-operator-$actual.tgz"
 values=$(tar -xzOf "$work/package/port-aws-operator-$actual.tgz" port-aws-operator/values.yaml)
-check "the chart names the image" same "$(sed -n '/^image:/,/^imagePull/p' <<<"$values" | grep -vE '#|pull|^image' | tr -s ' \n' ' ')" \
+check "the chart names the image" same \
+  "$(sed -n '/^image:/,/^imagePull/p' <<<"$values" | grep -vE '#|pull|^image' | tr -s ' \n' ' ')" \
   " repository: $image tag: \"$actual\" digest: $digest "
 check "the chart asks for no image of one's own" same \
   "$(tar -xzOf "$work/package/port-aws-operator-$actual.tgz" | grep -cE 'No public registry|REGISTRY')" 0
-check "install.yaml names the image once" same "$(grep -c "image: $image:$actual@$digest" "$work/package/install.yaml")" 1
-check "install.yaml has no way left to name another" same "$(grep -cE '^#.*(sed |REGISTRY|do not edit)' "$work/package/install.yaml")" 0
+check "install.yaml names the image once" same \
+  "$(grep -c "image: $image:$actual@$digest" "$work/package/install.yaml")" 1
+check "install.yaml has no way left to name another" same \
+  "$(grep -cE '^#.*(sed |REGISTRY|do not edit)' "$work/package/install.yaml")" 0
 kinds() { grep -hE '^kind: ' "$@" | sort | uniq -c; }
 check "install.yaml has every object" same "$(kinds "$work/package/install.yaml")" "$(kinds deploy/install.yaml)"
-check "crds.yaml has every kind" same "$(grep -c '^kind: CustomResourceDefinition$' "$work/package/crds.yaml")" "$(find crds -name '*.yaml' | wc -l)"
+check "crds.yaml has every kind" same \
+  "$(grep -c '^kind: CustomResourceDefinition$' "$work/package/crds.yaml")" "$(find crds -name '*.yaml' | wc -l)"
 check "the repository's own chart is as it was" git diff --quiet -- charts deploy
 refused "a tag for a digest" "is no digest" "$release/package.sh" "$image" latest "$work/none"
-refused "an image with a line break" "is no name of an image" "$release/package.sh" "$image"$'\nevil: true' "$digest" "$work/none"
+refused "an image with a line break" "is no name of an image" \
+  "$release/package.sh" "$image"$'\nevil: true' "$digest" "$work/none"
 
 "$release/checksums.sh" "$work/package"
 sums() { (cd "$work/package" && sha256sum --check --strict --quiet SHA256SUMS); }

@@ -32,10 +32,12 @@ agree() {
   [ "$2" = "$version" ] || fail "$1 has '$2', Cargo.toml has '$version'"
 }
 
-locked=$(awk '$1 == "name" { found = $3 == "\"port-aws-operator\"" } found && $1 == "version" { gsub(/"/, "", $3); print $3; exit }' Cargo.lock)
-agree Cargo.lock "$locked"
+agree Cargo.lock "$(awk '
+  $1 == "name" { found = $3 == "\"port-aws-operator\"" }
+  found && $1 == "version" { gsub(/"/, "", $3); print $3; exit }' Cargo.lock)"
 for key in version appVersion; do
-  agree "$key in Chart.yaml" "$(awk -v key="$key:" '$1 == key { gsub(/"/, "", $2); print $2; exit }' charts/port-aws-operator/Chart.yaml)"
+  agree "$key in Chart.yaml" "$(awk -v key="$key:" '
+    $1 == key { gsub(/"/, "", $2); print $2; exit }' charts/port-aws-operator/Chart.yaml)"
 done
 
 if [ $# -eq 1 ]; then
