@@ -119,6 +119,19 @@ lint-aws: ## IAM policies, CloudFormation templates and Terraform module in depl
 lint-rules: ## Alerts and their unit tests, and the queries of the dashboard
 	hack/lint-rules.sh
 
+.PHONY: lint-workflows
+lint-workflows: ## Workflows in .github, and every shell script
+	hack/lint-workflows.sh
+
+.PHONY: lint-release
+lint-release: ## The scripts of a release, and that the Dockerfile finds what it needs
+	hack/release/test.sh
+	hack/check-dockerfile.sh
+
+.PHONY: deny
+deny: ## Licences, versions and sources of all crates (hack/deny.sh advisories asks for known flaws)
+	hack/deny.sh
+
 .PHONY: image
 image: prerequisites ## Build the image from the release binary, as an OCI archive in target/image (needs buildah)
 	$(CARGO) build --locked --release --bin port-aws-operator

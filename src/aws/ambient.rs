@@ -224,8 +224,9 @@ impl Ambient {
     }
 }
 
-/// An error and what caused it, in one line, without the SDK's structures.
+/// An error and what caused it, without the SDK's structures, and without its list of all that it tried.
 fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    let texts: Vec<String> = causes.map(ToString::to_string).collect();
+    texts.join(": ").lines().next().unwrap_or_default().to_owned()
 }

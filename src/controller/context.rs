@@ -97,6 +97,8 @@ impl Access {
 }
 
 /// The object that a pass works for, as it was when the pass began.
+// Each flag stands for itself: no two of them make up one state.
+#[allow(clippy::struct_excessive_bools)]
 #[derive(Debug, Clone)]
 pub(super) struct Snapshot {
     pub(super) object: Arc<PortAwsIntegration>,
@@ -107,6 +109,8 @@ pub(super) struct Snapshot {
     pub(super) account: AccountMemory,
     /// Whether the account is a target, or else one that is to be cleared.
     pub(super) is_target: bool,
+    /// Whether the spec names the account; true where discovery finds them.
+    pub(super) is_listed: bool,
     /// Whether the account may be cleared while the resource lives.
     pub(super) may_clear: bool,
     /// Whether discovery found that the account is not ACTIVE.

@@ -89,9 +89,7 @@ fn open_accounts(context: &Context, resource: &Owner, targets: &BTreeSet<Account
 /// Whether the account was no target any more when the deletion was asked for. A list says so by itself: nobody
 /// may have looked between its last change and the deletion.
 fn has_left(snapshot: &Snapshot) -> bool {
-    let (spec, id) = (&snapshot.object.spec, &snapshot.key.account);
-    let listed = spec.discovery.is_some() || spec.accounts.iter().any(|account| account == id.as_str());
-    snapshot.account.state == AccountState::Removed || !listed
+    snapshot.account.state == AccountState::Removed || !snapshot.is_listed
 }
 
 /// What in the cluster keeps AWS from being touched.

@@ -50,7 +50,10 @@ pub(super) struct Superseded;
 impl Context {
     /// The object as it is now, if an account of it is to be visited.
     pub(super) fn snapshot(&self, key: &WorkKey) -> Option<Snapshot> {
-        let object = self.with_object(&key.resource, for_one_account)?;
+        let (object, is_listed) = self.with_object(&key.resource, |object| {
+            let listed = object.spec.accounts.iter().any(|account| account == key.account.as_str());
+            (for_one_account(object), listed || object.spec.discovery.is_some())
+        })?;
         let object = Arc::new(object);
         let resources = self.resources();
         let memory = resources.get(&key.resource).filter(|memory| Some(&memory.uid) == object.metadata.uid.as_ref())?;
@@ -60,7 +63,17 @@ impl Context {
         let (is_target, is_left_out) = (memory.targets.contains(&key.account), memory.is_left_out(&key.account));
         let may_clear = memory.clearing.contains(&key.account);
         let key = key.clone();
-        Some(Snapshot { object, key, requested_at, access_version, account, is_target, may_clear, is_left_out })
+        Some(Snapshot {
+            object,
+            key,
+            requested_at,
+            access_version,
+            account,
+            is_target,
+            is_listed,
+            may_clear,
+            is_left_out,
+        })
     }
 
     /// Whether a write may start: the process holds the lease for long enough and is not ending, and the
