@@ -43,7 +43,7 @@ async fn start(plane: &ControlPlane, backend: &Backend, told: &[String]) -> Resu
         credentials: Some(backend.credentials(ACCOUNT).await?),
         cluster_id: "delivery".to_owned(),
         namespaces: run.watch_namespaces,
-        lease: LeaseName::Shared(run.election.lease_name),
+        lease: LeaseName::Released(run.election.lease_name),
         log: plane.data_dir().join("operator.log"),
         ..OperatorOptions::default()
     })

@@ -37,6 +37,8 @@ pub enum LeaseName {
     Shared(String),
     /// The one that the shipped rights allow, by its default name.
     Shipped,
+    /// One of this name in the namespace where the shipped rights allow it.
+    Released(String),
 }
 
 /// How to run the operator.
@@ -75,6 +77,7 @@ impl OperatorOptions {
             LeaseName::Own => (TEST_LEASES, Some(format!("own-{:016x}", crate::fixture::random()))),
             LeaseName::Shared(name) => (TEST_LEASES, Some(name.clone())),
             LeaseName::Shipped => (SHIPPED_LEASE, None),
+            LeaseName::Released(name) => (SHIPPED_LEASE, Some(name.clone())),
         };
         all.extend(["--lease-namespace".to_owned(), namespace.to_owned()]);
         all.extend(name.into_iter().flat_map(|name| ["--lease-name".to_owned(), name]));
