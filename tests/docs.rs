@@ -1,6 +1,7 @@
 //! The documentation: links lead somewhere, and each reason has its entry.
 #![allow(clippy::unwrap_used)]
 
+use port_aws_operator::manifest::Documents;
 use std::{
     collections::BTreeSet,
     fs,
@@ -59,4 +60,47 @@ fn each_reason_has_an_entry_and_no_entry_is_of_none() {
     let entries: BTreeSet<&str> = page.lines().filter_map(|line| line.strip_prefix("### ")).collect();
     assert!(!reasons.is_empty());
     assert_eq!(reasons, entries);
+}
+
+/// The blocks of one language in a page.
+fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
+    let open = format!("```{language}\n");
+    text.split(&open).skip(1).filter_map(|rest| rest.split("```").next()).collect()
+}
+
+/// Each resource that a page or a sample shows is one that the API server would take, by schema and rules.
+#[test]
+fn each_resource_of_ours_is_valid() {
+    let mut found = Documents::default();
+    for page in pages() {
+        let text = fs::read_to_string(&page).unwrap();
+        for (number, block) in blocks(&text, "yaml").into_iter().enumerate() {
+            // Pages may show the same resource at several stages.
+            let mut one = Documents::default();
+            if block.contains("integrations.port.io/v1alpha1") {
+                one.read(&format!("{}, block {}", page.display(), number + 1), block, "demo");
+            }
+            found.errors.extend(one.errors);
+            found.integrations.extend(one.integrations);
+        }
+    }
+    assert!(found.errors.is_empty(), "{:#?}", found.errors);
+    assert!(found.integrations.len() >= 4, "the pages show {} integrations", found.integrations.len());
+}
+
+/// A command that no test runs has a mark that says why, so that nobody takes it for tried.
+#[test]
+fn each_command_that_is_not_run_says_why() {
+    let mut bare = Vec::new();
+    for page in pages().into_iter().filter(|page| page.starts_with("docs")) {
+        let text = fs::read_to_string(&page).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        for (number, _) in lines.iter().enumerate().filter(|(_, line)| **line == "```sh") {
+            let before = number.checked_sub(1).map_or("", |number| lines[number]);
+            if !(before.starts_with("<!-- not run: ") || before.starts_with("<!-- run")) {
+                bare.push(format!("{}:{}", page.display(), number + 1));
+            }
+        }
+    }
+    assert!(bare.is_empty(), "{bare:#?}");
 }
