@@ -159,14 +159,15 @@ e2e-node: ## The chart on a kubelet, in kernel namespaces of its own (needs Linu
 	tests/node/run.sh "$(BIN)/port-aws-operator"
 
 .PHONY: generate
-generate: ## Write the generated files: CRDs, IAM policies and templates, list of metrics, chart and manifests
+generate: ## Write the generated files: CRDs, IAM policies and templates, list of metrics, API reference, chart and manifests
 	$(CARGO) build --quiet $(WORKSPACE) --bins
 	"$(BIN)/port-aws-operator" crds --output-dir crds
 	"$(BIN)/port-aws-operator" policies --output-dir deploy/aws
 	"$(BIN)/port-aws-operator" metrics-doc --output docs/metrics.md
+	"$(BIN)/port-aws-operator" reference-doc --output docs/reference.md
 	hack/generate-delivery.sh
 
-GENERATED := crds deploy/aws docs/metrics.md $(CHART) deploy/base deploy/components deploy/install.yaml deploy/argocd
+GENERATED := crds deploy/aws docs/metrics.md docs/reference.md $(CHART) deploy/base deploy/components deploy/install.yaml deploy/argocd
 
 .PHONY: check-generated
 check-generated: generate ## Fail if a generated file is not up to date

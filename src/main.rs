@@ -17,6 +17,7 @@ fn main() -> ExitCode {
         Command::Policies(args) => args.run().map(done),
         Command::Probe(args) => args.run().map(done),
         Command::MetricsDoc(args) => args.run().map(done),
+        Command::ReferenceDoc(args) => args.run().map(done),
     };
     match result {
         Ok(code) => code,

@@ -5,6 +5,7 @@ mod metrics_doc;
 mod plan;
 mod policies;
 mod probe;
+mod reference_doc;
 mod role_arns;
 mod run;
 
@@ -13,6 +14,7 @@ pub use metrics_doc::MetricsDocArgs;
 pub use plan::PlanArgs;
 pub use policies::PoliciesArgs;
 pub use probe::ProbeArgs;
+pub use reference_doc::ReferenceDocArgs;
 pub use role_arns::RoleArnsArgs;
 pub use run::RunArgs;
 
@@ -43,4 +45,7 @@ pub enum Command {
     /// Print the list of metrics as Markdown
     #[command(hide = true)]
     MetricsDoc(MetricsDocArgs),
+    /// Print the reference of the kinds as Markdown
+    #[command(hide = true)]
+    ReferenceDoc(ReferenceDocArgs),
 }

@@ -2,6 +2,7 @@
 //! holds them, without one. Nothing here does I/O.
 
 mod documents;
+mod reference;
 mod rules;
 mod schema;
 
@@ -9,6 +10,7 @@ use std::fmt;
 
 pub use documents::{Documents, Integration};
 use kube::CustomResourceExt;
+pub use reference::reference;
 use serde_json::{Value, json};
 
 use crate::api::{PortAwsAccess, PortAwsIntegration};

@@ -115,7 +115,12 @@ fn bounds_are_told_in_the_words_of_the_api_server() {
         ("/spec/accounts", json!([]), "spec.accounts: Invalid value: 0: should have at least 1 items"),
         ("/metadata/name", json!("Production"), "metadata.name: Invalid value: \"Production\": must be lower-case"),
     ] {
-        let found = wrong(integration(|object| *object.pointer_mut(path).unwrap() = value), None);
+        let (parent, name) = path.rsplit_once('/').unwrap();
+        let set = |object: &mut Value| match object.pointer_mut(parent).unwrap() {
+            Value::Array(list) => list[name.parse::<usize>().unwrap()] = value,
+            fields => fields[name] = value,
+        };
+        let found = wrong(integration(set), None);
         assert!(found.len() == 1 && found[0].starts_with(message), "{found:?}");
     }
     let found = wrong(integration(|object| object["spec"]["role"] = json!({"maxSessionDuration": 1})), None);
