@@ -25,6 +25,7 @@ FUZZ ?= 60
 CHART := charts/port-aws-operator
 # Every AWS action that the operator takes in the end-to-end tests.
 SEEN_ACTIONS := $(CURDIR)/target/seen-actions
+AUDIT_LOGS := $(CURDIR)/target/audit-logs
 # What a test or the demo needs to find; each script prints where it is, and makes it once.
 # (Assigned before they are exported: 'export' would hide that a script failed.)
 PARTS = TESTKIT_TOOLS="$$(hack/build-tools.sh)"; TESTKIT_AWS_PYTHON="$$(hack/aws-backend-env.sh)"; \
@@ -61,10 +62,11 @@ test-backend: ## Tests of the AWS backend
 
 .PHONY: test-e2e
 test-e2e: ## Tests of the operator against a real API server and the AWS backend
-	@rm -f "$(SEEN_ACTIONS)"; mkdir -p "$(dir $(SEEN_ACTIONS))"
-	$(PARTS); export TESTKIT_SEEN_ACTIONS="$(SEEN_ACTIONS)"; \
+	@rm -rf "$(SEEN_ACTIONS)" "$(AUDIT_LOGS)"; mkdir -p "$(dir $(SEEN_ACTIONS))"
+	$(PARTS); export TESTKIT_SEEN_ACTIONS="$(SEEN_ACTIONS)" TESTKIT_AUDIT_LOGS="$(AUDIT_LOGS)"; \
 		$(CARGO) test $(WORKSPACE) --test e2e -- --test-threads=$(E2E_THREADS)
 	@hack/check-seen-actions.sh "$(BIN)/port-aws-operator" "$(SEEN_ACTIONS)"
+	@"$$(hack/aws-backend-env.sh)" hack/check-seen-rights.py deploy/rbac.yaml "$(AUDIT_LOGS)" && rm -rf "$(AUDIT_LOGS)"
 
 .PHONY: test-simulation
 test-simulation: build-simulation ## The operator on models of AWS and the API server: 1,000 seeds, 200 of them twice, built-in defects

@@ -79,6 +79,7 @@ impl ControlPlane {
 
     async fn start_once(options: &StartOptions, tools: PathBuf) -> Result<Self> {
         let folder = Folder::new(options.data_dir.as_deref())?;
+        let audit = if options.audit { Some(audit::file(&folder)?) } else { None };
         let settings = Settings {
             tokens: files::prepare(&folder)?,
             folder,
@@ -86,7 +87,7 @@ impl ControlPlane {
             etcd_port: free_port()?,
             peer_port: free_port()?,
             api_port: free_port()?,
-            audit: options.audit,
+            audit,
         };
         let etcd = settings.spawn("etcd", settings.etcd_args())?;
         settings.wait_for_etcd(&etcd).await?;
@@ -210,11 +211,8 @@ impl ControlPlane {
     /// An event is written when its answer is complete, which can be a moment after a client has
     /// read that answer.
     pub fn audit_events(&self) -> Result<Vec<Value>> {
-        if !self.settings.audit {
-            let text = "the control plane was started without an audit log";
-            return Err(Error::Setup(text.to_owned()));
-        }
-        audit::read(&self.settings.folder.join("audit.log"))
+        let missing = || Error::Setup("the control plane was started without an audit log".to_owned());
+        audit::read(self.settings.audit.as_ref().ok_or_else(missing)?)
     }
 
     /// The write requests that `user` made since then, refused ones included.

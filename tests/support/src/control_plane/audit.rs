@@ -1,12 +1,12 @@
 //! What the API server's audit log says about who wrote what.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::{Error, Result};
+use crate::{Error, Result, folder::Folder};
 
 /// Everything at level Metadata. The stage before the answer would only double the lines.
 pub(super) fn policy() -> Value {
@@ -16,6 +16,16 @@ pub(super) fn policy() -> Value {
         "omitStages": ["RequestReceived"],
         "rules": [{"level": "Metadata"}],
     })
+}
+
+/// Where the log goes: into the folder, or, to be read when all tests have ended, into the one that
+/// `TESTKIT_AUDIT_LOGS` names.
+pub(super) fn file(folder: &Folder) -> Result<PathBuf> {
+    let Some(kept) = std::env::var_os("TESTKIT_AUDIT_LOGS").filter(|path| !path.is_empty()) else {
+        return Ok(folder.join("audit.log"));
+    };
+    std::fs::create_dir_all(&kept).map_err(Error::file("make", Path::new(&kept)))?;
+    Ok(Path::new(&kept).join(format!("{:016x}.log", crate::fixture::random())))
 }
 
 /// One finished write request, refused ones included.

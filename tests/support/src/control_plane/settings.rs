@@ -22,7 +22,8 @@ pub(super) struct Settings {
     pub(super) etcd_port: u16,
     pub(super) peer_port: u16,
     pub(super) api_port: u16,
-    pub(super) audit: bool,
+    /// The file of the audit log, if there is one.
+    pub(super) audit: Option<PathBuf>,
 }
 
 impl Settings {
@@ -76,9 +77,9 @@ impl Settings {
             "--endpoint-reconciler-type=none".to_owned(),
             "--allow-privileged=true".to_owned(),
         ];
-        if self.audit {
+        if let Some(log) = &self.audit {
             args.push(format!("--audit-policy-file={}", self.path("audit-policy.json")));
-            args.push(format!("--audit-log-path={}", self.path("audit.log")));
+            args.push(format!("--audit-log-path={}", log.display()));
             // Large enough never to be rotated away under a test.
             args.push("--audit-log-maxsize=4096".to_owned());
         }
