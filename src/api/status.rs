@@ -30,7 +30,8 @@ pub struct PortAwsIntegrationStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role_arn_format: Option<String>,
 
-    /// The roles that are ready, to paste into the field accountRoleArns of Port. Absent with more
+    /// The roles that were there when they were last looked at, to paste into the field
+    /// accountRoleArns of Port. A check that fails or is under way takes none off. Absent with more
     /// than 50 accounts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
@@ -94,6 +95,16 @@ pub struct AccountStatus {
     /// Whether Port has used the role.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub used: Option<Use>,
+}
+
+impl AccountStatus {
+    /// Whether Port is to know the role: it was there as the resource's own when it was last seen. A failure
+    /// since then says nothing of it, and Port drops what its list no longer has.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        let gone = [AccountState::Removed, AccountState::NotAllowed, AccountState::AccountSuspended];
+        self.state == AccountState::Ready || (self.used.is_some() && !gone.contains(&self.state))
+    }
 }
 
 /// State of an account.

@@ -34,7 +34,7 @@ pub enum Command {
     Run(RunArgs),
     /// Print what the operator would change in AWS, and change nothing
     Plan(PlanArgs),
-    /// Print the ARNs of the roles that are ready, for the field accountRoleArns of Port
+    /// Print the ARNs of the roles, for the field accountRoleArns of Port
     RoleArns(RoleArnsArgs),
     /// Print the `CustomResourceDefinitions` as YAML
     Crds(CrdsArgs),

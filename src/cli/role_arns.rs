@@ -2,7 +2,7 @@ use std::io::Write as _;
 
 use kube::{Api, Client};
 
-use crate::api::{AccountState, PortAwsIntegration};
+use crate::api::PortAwsIntegration;
 
 /// `port-aws-operator role-arns`: any number of them, where status lists 50 at most.
 #[derive(Debug, clap::Args)]
@@ -29,7 +29,7 @@ pub enum Output {
 }
 
 impl RoleArnsArgs {
-    /// Prints the ARNs of the roles that are ready.
+    /// Prints the ARNs of the roles that Port is to know, and says if some are still missing.
     ///
     /// # Errors
     /// If the resource cannot be read, or has no status yet.
@@ -38,6 +38,11 @@ impl RoleArnsArgs {
         let object = runtime.map_err(|error| format!("the runtime cannot start: {error}"))?.block_on(self.read())?;
         let arns =
             role_arns(&object).ok_or_else(|| format!("{} has no status yet: is the operator running?", self.name))?;
+        let total = object.status.as_ref().and_then(|status| status.account_counts).map_or(0, |counts| counts.total);
+        let missing = usize::try_from(total).unwrap_or_default().saturating_sub(arns.len());
+        if missing > 0 {
+            warn(&format!("{missing} of {total} accounts have no role yet, and are left out"));
+        }
         let text = match self.output {
             Output::Lines => arns.join("\n") + "\n",
             Output::Json => format!("{}\n", serde_json::json!(arns)),
@@ -54,9 +59,15 @@ impl RoleArnsArgs {
     }
 }
 
+/// Beside the list, which a program may read.
+#[allow(clippy::print_stderr)]
+fn warn(text: &str) {
+    eprintln!("warning: {text}");
+}
+
 fn role_arns(object: &PortAwsIntegration) -> Option<Vec<String>> {
     let status = object.status.as_ref()?;
     let format = status.role_arn_format.as_ref()?;
-    let ready = status.accounts.iter().filter(|account| account.state == AccountState::Ready);
-    Some(ready.map(|account| format.replace("${accountId}", &account.id)).collect())
+    let connected = status.accounts.iter().filter(|account| account.is_connected());
+    Some(connected.map(|account| format.replace("${accountId}", &account.id)).collect())
 }

@@ -61,9 +61,9 @@ impl Input<'_> {
         let accounts: Vec<AccountStatus> = self.accounts();
         let counts = self.counts(&accounts);
         let role_arn_format = format!("arn:aws:iam::${{accountId}}:role/{}", self.spec.role_name());
-        let ready = accounts.iter().filter(|account| account.state == AccountState::Ready);
+        let connected = accounts.iter().filter(|account| account.is_connected());
         let role_arns = if accounts.len() <= ARNS_UP_TO {
-            ready.map(|account| role_arn_format.replace("${accountId}", &account.id)).collect()
+            connected.map(|account| role_arn_format.replace("${accountId}", &account.id)).collect()
         } else {
             Vec::new()
         };

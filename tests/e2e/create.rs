@@ -2,10 +2,10 @@
 
 use std::time::SystemTime;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use testkit::{
     Result,
-    aws::{actions, count_by_action},
+    aws::{Fault, actions, count_by_action},
     fixture::condition,
     wait::eventually,
 };
@@ -64,6 +64,24 @@ async fn an_account_goes_from_nothing_to_ready() -> Result<()> {
     assert_eq!(condition(&object, "InUse")["reason"], "NotYetUsed");
     for reason in ["ProviderCreated", "RoleCreated"] {
         assert_eq!(it.event("aws-prod", reason).await?.count, 1);
+    }
+    it.finish().await
+}
+
+/// Port drops what its list no longer has.
+#[tokio::test]
+async fn a_check_that_fails_takes_no_role_off_the_list_for_port() -> Result<()> {
+    let it = scenario("listed").await?;
+    it.integration("aws-prod", |_| ()).await?;
+    let listed = it.ready("aws-prod").await?["status"]["roleArns"].clone();
+    assert_eq!(listed.as_array().map(Vec::len), Some(1));
+    it.fault(Fault::access_denied().action("GetRole")).await?;
+    it.patch_spec("aws-prod", json!({"interval": "1h"})).await?;
+    let refused = |object: &Value| object["status"]["accounts"][0]["reason"] == "AccessDenied";
+    it.until("aws-prod", "the check is refused", refused).await?;
+    for version in it.watch()?.history("aws-prod").iter().skip_while(|version| version["status"]["roleArns"] != listed)
+    {
+        assert_eq!(version["status"]["roleArns"], listed, "{version}");
     }
     it.finish().await
 }
