@@ -2,10 +2,16 @@
 
 mod heirs;
 
+use k8s_openapi::api::core::v1::Namespace;
+use kube::Api;
 use serde_json::json;
-use testkit::{Result, aws::actions, fixture::condition};
+use testkit::{
+    Result,
+    aws::actions,
+    fixture::{Scenario, condition},
+};
 
-use crate::scenario;
+use crate::{OPERATOR, scenario};
 
 const ROLE: &str = "PortIntegrationRole-aws-prod";
 
@@ -18,7 +24,7 @@ async fn a_successor_takes_over_only_where_the_access_says_so_and_deletes_nothin
     it.stop_operator().await?;
 
     // The same resources in another installation.
-    it.operator_options().cluster_id = "successor".to_owned();
+    it.operator_options().cluster_id = Some("successor".to_owned());
     it.start_operator().await?;
     let seq = it.seq().await?;
     let object = it.request_check("aws-prod").await?;
@@ -43,7 +49,7 @@ async fn a_successor_takes_over_only_where_the_access_says_so_and_deletes_nothin
 
     // The former installation, started again, leaves the role alone, and so does its end.
     it.stop_operator().await?;
-    it.operator_options().cluster_id = former;
+    it.operator_options().cluster_id = Some(former);
     it.patch_access(json!({"takeOver": null})).await?;
     it.start_operator().await?;
     let seq = it.seq().await?;
@@ -51,6 +57,20 @@ async fn a_successor_takes_over_only_where_the_access_says_so_and_deletes_nothin
     it.gone("aws-prod").await?;
     assert_eq!(it.operator_writes_since(seq).await?, vec![]);
     assert_eq!(it.state().await?, after);
+    it.finish().await
+}
+
+#[tokio::test]
+async fn who_names_no_cluster_id_gets_the_uid_of_kube_system() -> Result<()> {
+    let mut it = Scenario::builder("unnamed", OPERATOR).without_operator().start().await?;
+    it.operator_options().cluster_id = None;
+    it.start_operator().await?;
+    it.integration("aws-prod", |_| ()).await?;
+    it.ready("aws-prod").await?;
+    let namespaces = Api::<Namespace>::all(it.world().plane().admin_client()?);
+    let uid = namespaces.get("kube-system").await?.metadata.uid;
+    let state = it.state().await?;
+    assert_eq!(state.role(ROLE).expect("the role").tags.get("port-aws-operator/cluster"), uid.as_ref());
     it.finish().await
 }
 

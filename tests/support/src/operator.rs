@@ -52,8 +52,8 @@ pub struct OperatorOptions {
     pub aws_endpoint: String,
     /// Who it is in AWS; `None` leaves it without credentials.
     pub credentials: Option<Credentials>,
-    /// Names the installation.
-    pub cluster_id: String,
+    /// Names the installation; `None` leaves it at the default.
+    pub cluster_id: Option<String>,
     /// The namespaces that it watches; empty means all.
     pub namespaces: Vec<String>,
     /// The Lease that it needs to act.
@@ -69,7 +69,7 @@ pub struct OperatorOptions {
 impl OperatorOptions {
     fn arguments(&self) -> Vec<OsString> {
         let mut all = vec!["run".to_owned()];
-        all.extend(["--cluster-id".to_owned(), self.cluster_id.clone()]);
+        all.extend(self.cluster_id.iter().flat_map(|id| ["--cluster-id".to_owned(), id.clone()]));
         if !self.namespaces.is_empty() {
             all.extend(["--watch-namespaces".to_owned(), self.namespaces.join(",")]);
         }
@@ -267,7 +267,7 @@ mod tests {
         std::fs::set_permissions(&binary, std::fs::Permissions::from_mode(0o755))?;
         Ok(OperatorOptions {
             binary,
-            cluster_id: "cluster".to_owned(),
+            cluster_id: Some("cluster".to_owned()),
             namespaces: vec!["a".to_owned(), "b".to_owned()],
             lease: LeaseName::Shared("ours".to_owned()),
             args: vec!["--more".to_owned()],

@@ -74,7 +74,7 @@ impl Stage {
             kubeconfig: self.plane.kubeconfig_for_service_account(OPERATOR, OPERATOR).await?,
             aws_endpoint: self.backend.url().to_owned(),
             credentials: Some(self.backend.credentials_with(ACCOUNT, "PortAwsOperator", &rights).await?),
-            cluster_id: CLUSTER_ID.to_owned(),
+            cluster_id: Some(CLUSTER_ID.to_owned()),
             namespaces: Vec::new(),
             lease: LeaseName::Shipped,
             args: Vec::new(),
