@@ -26,6 +26,8 @@ CHART := charts/port-aws-operator
 # Every AWS action that the operator takes in the end-to-end tests.
 SEEN_ACTIONS := $(CURDIR)/target/seen-actions
 AUDIT_LOGS := $(CURDIR)/target/audit-logs
+# Whether a variable is set to anything but no.
+is-on = $(filter-out 0 no false,$(1))
 # What a test or the demo needs to find; each script prints where it is, and makes it once.
 # (Assigned before they are exported: 'export' would hide that a script failed.)
 PARTS = TESTKIT_TOOLS="$$(hack/build-tools.sh)"; TESTKIT_AWS_PYTHON="$$(hack/aws-backend-env.sh)"; \
@@ -44,10 +46,11 @@ build: prerequisites ## Build the operator
 	$(CARGO) build $(WORKSPACE) --bins
 
 .PHONY: demo
-demo: prerequisites ## Show one account going to Ready, drifting and healing (KEEP=1 leaves it running)
+demo: prerequisites ## Show one account going to Ready, drifting and healing (KEEP=1 leaves it running; NODE=1: on a kubelet)
 	@echo "Building the operator and the demo (some minutes the first time) ..."
 	@$(CARGO) build $(WORKSPACE) --bins
-	@$(PARTS); exec "$(BIN)/demo" $(if $(filter-out 0 no false,$(KEEP)),--keep)
+	@$(PARTS); exec $(if $(call is-on,$(NODE)),tests/node/run.sh "$(BIN)/port-aws-operator" demo,"$(BIN)/demo" \
+		$(if $(call is-on,$(KEEP)),--keep))
 
 .PHONY: test
 test: prerequisites test-unit test-backend test-simulation test-e2e test-otlp ## Run every test
