@@ -129,7 +129,7 @@ meanwhile() {
 
 monitoring_is_taken() {
   local values=(--reuse-values --set metrics.serviceMonitor.enabled=true --set metrics.prometheusRule.enabled=true
-    --set metrics.dashboard.enabled=true --set networkPolicy.enabled=true --wait --timeout 90s)
+    --set metrics.dashboard.enabled=true --set networkPolicy.enabled=true --set log.level=debug --wait --timeout 90s)
   kubectl apply --server-side --filename "$NODE/monitoring" &&
     until_true 30 "kinds of the Prometheus operator" kubectl get servicemonitors,prometheusrules &&
     helm upgrade port-aws-operator $CHART --namespace $NAMESPACE "${values[@]}" &&

@@ -10,7 +10,12 @@ title() {
 # run COMMAND...: shows a command, and what it prints.
 run() {
   printf '  $ %s\n' "$*"
-  "$@" 2>&1 | sed 's/^/    /'
+  "$@" 2>&1 | indent
+}
+
+# A last line without an end gets one.
+indent() {
+  awk '{ print "    " $0 }'
 }
 
 verified() {
@@ -21,16 +26,11 @@ role_is() {
   [ "$(role)" = "$1" ]
 }
 
-events() {
-  kubectl get events.v1.events.k8s.io --namespace demo --sort-by .eventTime \
-    --output 'custom-columns=REASON:.reason,NOTE:.note'
-}
-
 connect() {
   title "1. The first integration, by the commands of $PAGE"
-  first_integration | sed 's/^/  $ /'
+  first_integration | sed 's/^/  $ /; s/^  \$   /      /'
   first_integration >"$STATE/first.sh"
-  bash -euo pipefail "$STATE/first.sh" </dev/null 2>&1 | sed 's/^/    /'
+  bash -euo pipefail "$STATE/first.sh" </dev/null 2>&1 | indent
   run kubectl get pods --namespace $NAMESPACE --output wide
   verified "Ready, by Pods whose AWS credentials come from their ServiceAccount's token"
 }
@@ -40,12 +40,14 @@ heal() {
   before=$(role)
   title "2. Break the role behind the operator's back"
   "${AWS[@]}" attack $ROLE
-  run role
+  printf '  in AWS now:\n'
+  role | indent
   title "3. Heal it"
   run kubectl annotate portawsintegration production --namespace demo "integrations.port.io/requestedAt=now"
   until_true 30 "the role to be as it was" role_is "$before"
   verified "the role is as it was, with the same ID: it was repaired in place"
-  run events
+  run kubectl get events.v1.events.k8s.io --namespace demo --sort-by .eventTime \
+    --output 'custom-columns=REASON:.reason,NOTE:.note'
 }
 
 take_over() {
