@@ -31,7 +31,7 @@ connect() {
   first_integration | sed 's/^/  $ /; s/^  \$   /      /'
   first_integration >"$STATE/first.sh"
   bash -euo pipefail "$STATE/first.sh" </dev/null 2>&1 | indent
-  run kubectl get pods --namespace $NAMESPACE --output wide
+  run kubectl get pods --namespace "$NAMESPACE" --output wide
   verified "Ready, by Pods whose AWS credentials come from their ServiceAccount's token"
 }
 
@@ -39,7 +39,7 @@ heal() {
   local before
   before=$(role)
   title "2. Break the role behind the operator's back"
-  "${AWS[@]}" attack $ROLE
+  "${AWS[@]}" attack "$ROLE"
   printf '  in AWS now:\n'
   role | indent
   title "3. Heal it"
@@ -52,11 +52,11 @@ heal() {
 
 take_over() {
   local before
-  before=$(kubectl get lease port-aws-operator --namespace $NAMESPACE --output 'jsonpath={.spec.holderIdentity}')
+  before=$(kubectl get lease port-aws-operator --namespace "$NAMESPACE" --output 'jsonpath={.spec.holderIdentity}')
   title "4. Delete the Pod that acts"
-  run kubectl delete pod --namespace $NAMESPACE "${before%_*}"
-  run kubectl rollout status deployment/port-aws-operator --namespace $NAMESPACE --timeout 60s
-  run kubectl get lease --namespace $NAMESPACE
+  run kubectl delete pod --namespace "$NAMESPACE" "${before%_*}"
+  run kubectl rollout status deployment/port-aws-operator --namespace "$NAMESPACE" --timeout 60s
+  run kubectl get lease --namespace "$NAMESPACE"
 }
 
 clean_up() {
