@@ -3,21 +3,10 @@
 
 CHART=charts/port-aws-operator
 NAMESPACE=port-aws-operator
-passed=0
 
-# check WHAT COMMAND...: the command has to succeed.
-check() {
-  local what=$1
-  shift
-  if ! "$@" >"$STATE/check.log" 2>&1; then
-    echo "FAILED  $what" >&2
-    tail -n 30 "$STATE/check.log" >&2
-    kubectl get pods,events --namespace $NAMESPACE >&2 || true
-    kubectl logs --namespace $NAMESPACE --selector app.kubernetes.io/name=port-aws-operator --tail=5 --prefix >&2 || true
-    return 1
-  fi
-  passed=$((passed + 1))
-  printf 'ok  %3d s  %s\n' "$SECONDS" "$what"
+explain() {
+  kubectl get pods,events --namespace $NAMESPACE
+  kubectl logs --namespace $NAMESPACE --selector app.kubernetes.io/name=port-aws-operator --tail=5 --prefix
 }
 
 helm() {
@@ -97,5 +86,5 @@ checks() {
   check "the release is uninstalled" helm uninstall operator --wait --timeout 90s
   check "access and integration stay" kubectl get portawsaccess/default portawsintegration/production \
     --namespace $NAMESPACE
-  printf '%d passed, 0 failed\n' "$passed"
+  summary
 }

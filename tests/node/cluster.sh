@@ -5,30 +5,6 @@ ADDRESS=10.77.0.1
 NODE_NAME=node
 export KUBECONFIG=$STATE/admin.kubeconfig
 
-# until_true SECONDS WHAT COMMAND...: waits until the command succeeds.
-until_true() {
-  local end=$((SECONDS + $1)) what=$2
-  shift 2
-  until "$@" >"$STATE/until.log" 2>&1; do
-    if [ "$SECONDS" -ge "$end" ]; then
-      echo "gave up waiting for $what:" >&2
-      tail -n 20 "$STATE/until.log" >&2
-      return 1
-    fi
-    sleep 0.2
-  done
-}
-
-start() {
-  local name=$1
-  shift
-  "$@" >"$STATE/$name.log" 2>&1 &
-}
-
-kubectl() {
-  "$TOOLS/kubectl" "$@"
-}
-
 # kubeconfig FILE USER: a user of tokens.csv, whose token is its name.
 kubeconfig() {
   cat >"$STATE/$1.kubeconfig" <<YAML
