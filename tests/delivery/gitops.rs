@@ -120,7 +120,13 @@ async fn argo_cd_and_flux_give_the_chart_values_that_it_knows() -> Result<()> {
 async fn argo_cd_syncs_in_waves() -> Result<()> {
     let argo = parse(&kustomize("deploy/argocd").await?);
     let values = &named(&argo, "Application", "port-aws-operator")["spec"]["source"]["helm"]["valuesObject"];
-    for object in rendered_with(values).await? {
+    let other: Value = serde_saphyr::from_str(&read("deploy/argocd/operator-kustomize.yaml")).expect("YAML");
+    let overlay = parse(&kustomize(other["spec"]["source"]["path"].as_str().unwrap()).await?);
+    // One can follow the other.
+    let chart = rendered_with(values).await?;
+    let kept = names(&overlay).into_iter().filter(|name| !name.starts_with("Namespace/")).collect::<BTreeSet<_>>();
+    assert_eq!(kept, names(&chart).into_iter().collect());
+    for object in chart.into_iter().chain(overlay) {
         let annotations = &object["metadata"]["annotations"];
         let wave = annotations["argocd.argoproj.io/sync-wave"].as_str().unwrap_or("0");
         let wanted = match object["kind"].as_str() {
