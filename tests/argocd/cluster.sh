@@ -93,6 +93,8 @@ YAML
   kubectl patch configmap argocd-cm --namespace argocd --patch-file deploy/argocd/argocd-cm.yaml >/dev/null
   start redis redis-server --bind 127.0.0.1 --port 6379 --save "" --dir "$STATE"
   argocd_part repo-server --address 127.0.0.1 --port 9081 --metrics-address 127.0.0.1 --disable-tls --client-ca-path=
+  # A comparison that fails for want of it would not be tried again for minutes.
+  until_true 60 "Argo CD's repo-server" curl --silent --fail 'http://127.0.0.1:8084/healthz?full=true'
   # It keeps to itself what it thinks of each object, unless it is told to write it into the Application.
   argocd_part application-controller --namespace argocd --repo-server 127.0.0.1:9081 --repo-server-plaintext \
     --persist-resource-health

@@ -10,7 +10,7 @@ use crate::{
     arguments::understand,
     helm::Helm,
     manifests::kustomize,
-    objects::{arguments, named, names, parse, the},
+    objects::{arguments, named, names, parse, strings, the},
     path, read,
 };
 
@@ -138,6 +138,11 @@ async fn argo_cd_syncs_in_waves() -> Result<()> {
         assert!(annotations["helm.sh/hook"].is_null(), "{annotations}");
         let options = annotations["argocd.argoproj.io/sync-options"].as_str().unwrap_or_default();
         assert_eq!(options.contains("Prune=false"), wanted != "0", "{}", object["metadata"]);
+    }
+    // Argo CD would not see what somebody adds by hand to a list that is a set.
+    for application in argo.iter().chain([&other]) {
+        let options = &application["spec"]["syncPolicy"]["syncOptions"];
+        assert!(!strings(options).contains(&"ServerSideApply=true".to_owned()), "{options}");
     }
     let wave = |name: &str| named(&argo, "Application", name)["metadata"]["annotations"].clone();
     assert_eq!(wave("port-aws-operator")["argocd.argoproj.io/sync-wave"], "0");
