@@ -26,6 +26,8 @@ CHART := charts/port-aws-operator
 # Every AWS action that the operator takes in the end-to-end tests.
 SEEN_ACTIONS := $(CURDIR)/target/seen-actions
 AUDIT_LOGS := $(CURDIR)/target/audit-logs
+# Whether a variable is set to anything but no.
+is-on = $(filter-out 0 no false,$(1))
 # What a test or the demo needs to find; each script prints where it is, and makes it once.
 # (Assigned before they are exported: 'export' would hide that a script failed.)
 PARTS = TESTKIT_TOOLS="$$(hack/build-tools.sh)"; TESTKIT_AWS_PYTHON="$$(hack/aws-backend-env.sh)"; \
@@ -44,13 +46,14 @@ build: prerequisites ## Build the operator
 	$(CARGO) build $(WORKSPACE) --bins
 
 .PHONY: demo
-demo: prerequisites ## Show one account going to Ready, drifting and healing (KEEP=1 leaves it running)
+demo: prerequisites ## Show one account going to Ready, drifting and healing (KEEP=1 leaves it running; NODE=1: on a kubelet)
 	@echo "Building the operator and the demo (some minutes the first time) ..."
 	@$(CARGO) build $(WORKSPACE) --bins
-	@$(PARTS); exec "$(BIN)/demo" $(if $(filter-out 0 no false,$(KEEP)),--keep)
+	@$(PARTS); exec $(if $(call is-on,$(NODE)),tests/node/run.sh "$(BIN)/port-aws-operator" demo,"$(BIN)/demo" \
+		$(if $(call is-on,$(KEEP)),--keep))
 
 .PHONY: test
-test: prerequisites test-unit test-backend test-simulation test-e2e test-otlp ## Run every test
+test: prerequisites test-unit test-backend test-simulation test-e2e test-otlp e2e-delivery ## Run every test
 
 .PHONY: test-unit
 test-unit: ## Unit and property tests, and those of the test support itself
@@ -148,7 +151,12 @@ lint-chart: ## The chart with Helm 3 and 4, for each set of values
 	done; done
 
 .PHONY: e2e-delivery
-e2e-delivery: ## Tests of chart, manifests and image: rendered, installed, upgraded, uninstalled on a real API server
+e2e-delivery: test-delivery ## All that is shipped, on real parts: test-delivery, and e2e-node where it can run
+	$(CARGO) build $(WORKSPACE) --bins
+	hack/where-possible.sh tests/node/run.sh "$(BIN)/port-aws-operator"
+
+.PHONY: test-delivery
+test-delivery: ## Tests of chart, manifests and image: rendered, installed, upgraded, uninstalled on a real API server
 	$(PARTS); $(HELM_PARTS); $(CARGO) test $(WORKSPACE) --test delivery -- --test-threads=3
 
 .PHONY: lint-argocd

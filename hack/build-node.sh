@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Prints the folder that holds kubelet, kube-scheduler, kube-proxy and pause, for the tests on a node.
+# Prints the folder that holds kubelet, kube-scheduler, kube-proxy, pause, and the kinds of the Prometheus operator,
+# for the tests on a node.
 #
 # Standard output carries that one line and nothing else; progress goes to standard error.
 # The versions are pinned by tests/node/go.mod and go.sum, whose hash, with that of this script, names the folder.
@@ -10,7 +11,7 @@ set -euo pipefail
 tools=(kubelet kube-scheduler kube-proxy)
 source_folder=$(cd "$(dirname "${BASH_SOURCE[0]}")/../tests/node" && pwd)
 cache=${PORT_AWS_OPERATOR_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/port-aws-operator}
-pin=$(cat "$source_folder"/{go.mod,go.sum,pause.c} "${BASH_SOURCE[0]}" | sha256sum)
+pin=$(cat "$source_folder"/{go.mod,go.sum,pause.c,monitoring/go.mod,monitoring/go.sum} "${BASH_SOURCE[0]}" | sha256sum)
 final=$cache/node-${pin:0:16}
 
 if [ ! -d "$final" ]; then
@@ -30,6 +31,10 @@ if [ ! -d "$final" ]; then
       "k8s.io/kubernetes/cmd/$tool" >&2)
   done
   cc -static -Os -o "$partial/pause" "$source_folder/pause.c"
+  module=$(cd "$source_folder/monitoring" && GOTOOLCHAIN=local go mod download -json \
+    github.com/prometheus-operator/prometheus-operator | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')
+  install -D -m 644 -t "$partial/monitoring" \
+    "$module"/example/prometheus-operator-crd/monitoring.coreos.com_{servicemonitors,prometheusrules}.yaml
   chmod 755 "$partial"
   # One rename, so that nobody ever sees half a folder. If another caller was faster, its folder is as good.
   [ -d "$final" ] || mv "$partial" "$final"

@@ -6,17 +6,18 @@
 #   run.sh OPERATOR   the operator's binary
 #
 # There is no kubelet: the operator is a process, with the arguments of the Deployment and the rights of its
-# ServiceAccount. It needs Linux, root, and Debian's redis-server, git, openssl and curl. Nothing outside is reached or
-# changed. KEEP=1 keeps the logs.
+# ServiceAccount. Nothing outside is reached or changed. KEEP=1 keeps the logs.
+#
+# Exit code 77: it cannot run here. It needs Linux, root, and Debian's redis-server, git, openssl, curl and iproute2.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 if [ "$(uname -s)" != Linux ] || [ "$(id -u)" != 0 ]; then
   echo "e2e-argocd: needs Linux, and root" >&2
-  exit 1
+  exit 77
 fi
 for program in redis-server git openssl curl unshare ip; do
-  command -v "$program" >/dev/null || { echo "e2e-argocd: $program is missing" >&2; exit 1; }
+  command -v "$program" >/dev/null || { echo "e2e-argocd: $program is missing" >&2; exit 77; }
 done
 
 OPERATOR=$(realpath "$1")

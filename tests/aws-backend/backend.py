@@ -58,11 +58,9 @@ def build(keep_calls: int, seen_actions: Path | None = None) -> Respond:
     return respond
 
 
-def loopback(host: str) -> str:
-    """Whoever reaches the backend rules it, so it must stay on this host."""
-    if host != "localhost" and not ipaddress.ip_address(host).is_loopback:
-        raise argparse.ArgumentTypeError(f"{host} is not a loopback address")
-    return host
+def is_loopback(host: str) -> bool:
+    """Whether only this host reaches an address."""
+    return host == "localhost" or ipaddress.ip_address(host).is_loopback
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -86,7 +84,12 @@ def exit_when_input_closes() -> None:
 def arguments() -> argparse.Namespace:
     """Reads the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--host", type=loopback, default="127.0.0.1")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument(
+        "--isolated",
+        action="store_true",
+        help="allow any host: nobody else reaches this network",
+    )
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument(
         "--ready-file", type=Path, help="gets the port when the backend listens"
@@ -104,7 +107,11 @@ def arguments() -> argparse.Namespace:
         action="store_true",
         help="exit when standard input is closed",
     )
-    return parser.parse_args()
+    options = parser.parse_args()
+    # Whoever reaches the backend rules it.
+    if not options.isolated and not is_loopback(options.host):
+        parser.error(f"{options.host} is not a loopback address")
+    return options
 
 
 def main() -> None:

@@ -69,7 +69,9 @@ def _knows(statement: Document, request: Request) -> bool:
     if "Principal" not in statement:
         return "NotPrincipal" not in statement
     principal = statement["Principal"]
-    named = ["*"] if principal == "*" else _list(principal.get("AWS"))
+    if principal == "*":
+        return True
+    named = _list(principal.get("AWS")) + _list(principal.get("Federated"))
     return "*" in named or not request.principals.isdisjoint(named)
 
 

@@ -18,6 +18,8 @@ from moto.iam.models import OpenIDConnectProvider, Role, iam_backends
 from calls import AwsCall, HttpResponse
 from evaluate import Document, Request, allows
 from identity import caller_arn
+from web_identity import ACTION as WEB_IDENTITY
+from web_identity import identified
 
 # What IAM asks for besides the action that is named after the call, if it has tags.
 _TAGGING = {
@@ -25,7 +27,7 @@ _TAGGING = {
     "CreateOpenIDConnectProvider": "iam:TagOpenIDConnectProvider",
 }
 _ASSUME = ("AssumeRole", "AssumeRoleWithWebIdentity")
-_FREE = ("sts:GetCallerIdentity", "sts:AssumeRoleWithWebIdentity")
+_FREE = ("sts:GetCallerIdentity", WEB_IDENTITY)
 _ROLE_ARN = re.compile(r"arn:aws:iam::(\d{12}):role/(?:.*/)?([^/]+)")
 _ACCESS_KEY = re.compile(rb"<AccessKeyId>([^<]+)</AccessKeyId>")
 _TAG_KEY = re.compile(r"(?:Tags\.member\.\d+\.Key|TagKeys\.member\.\d+)")
@@ -109,6 +111,9 @@ class Permissions:
 
     def refusal(self, call: AwsCall, account: str) -> str | None:
         """Why a call is refused, in the words of AWS; None if it is not."""
+        if f"{call.service}:{call.action}" == WEB_IDENTITY:
+            trusted = self._is_bearer_trusted(call)
+            return None if trusted else f"Not authorized to perform {WEB_IDENTITY}"
         denial = self._denial(call, account)
         if denial is None:
             return None
@@ -155,6 +160,17 @@ class Permissions:
         if parent is None or parent.policies is None:
             return None
         return parent.assumed.get(key.role, [])
+
+    def _is_bearer_trusted(self, call: AwsCall) -> bool:
+        arn = str(call.params.get("RoleArn"))
+        named = _ROLE_ARN.fullmatch(arn)
+        role = find_role(named[1], named[2]) if named else None
+        if named is None or role is None:
+            return not (named and named[1] in self._strict)
+        token = str(call.params.get("WebIdentityToken"))
+        request = identified(token, named[1], arn)
+        document = json.loads(role.assume_role_policy_document)
+        return role.arn == arn and request is not None and allows([document], request)
 
     def _is_trusted(self, key: Key | None, request: Request) -> bool:
         named = _ROLE_ARN.fullmatch(request.resource)

@@ -2,8 +2,34 @@
 # A cluster of one node, with no way out. Sourced by inside.sh.
 
 ADDRESS=10.77.0.1
+AWS_URL=http://$ADDRESS:4566
 NODE_NAME=node
 export KUBECONFIG=$STATE/admin.kubeconfig
+# Only those of the tests: a helm or kubectl of the machine may be of any version.
+export HOME=$STATE PATH=$STATE/bin:$PATH
+mkdir -p "$STATE/bin"
+ln -s "$HELM" "$STATE/bin/helm"
+ln -s "$TOOLS/kubectl" "$STATE/bin/kubectl"
+
+# until_true SECONDS WHAT COMMAND...: waits until the command succeeds.
+until_true() {
+  local end=$((SECONDS + $1)) what=$2
+  shift 2
+  until "$@" >"$STATE/until.log" 2>&1; do
+    if [ "$SECONDS" -ge "$end" ]; then
+      echo "gave up waiting for $what:" >&2
+      tail -n 20 "$STATE/until.log" >&2
+      return 1
+    fi
+    sleep 0.2
+  done
+}
+
+start() {
+  local name=$1
+  shift
+  "$@" >"$STATE/$name.log" 2>&1 &
+}
 
 # kubeconfig FILE USER: a user of tokens.csv, whose token is its name.
 kubeconfig() {
@@ -138,9 +164,19 @@ name_service() {
   mv "$STATE/name" "$STATE/hosts/$2"
 }
 
+# AWS for the Pods: an account that has the operator's role.
+aws() {
+  start aws "$AWS_PYTHON" tests/aws-backend/backend.py --isolated --host $ADDRESS --port 4566 \
+    --ready-file "$STATE/aws.port"
+  until_true 30 "the AWS backend" test -s "$STATE/aws.port"
+  "$AWS_PYTHON" tests/node/aws.py "$AWS_URL" prepare
+}
+
 start_cluster() {
   network
   dns
+  aws
   control_plane
   node
+  until_true 30 "the stand-in for the webhook of EKS" kubectl apply --filename tests/node/irsa.yaml
 }
