@@ -96,8 +96,9 @@ YAML
   # A comparison that fails for want of it would not be tried again for minutes.
   until_true 60 "Argo CD's repo-server" curl --silent --fail 'http://127.0.0.1:8084/healthz?full=true'
   # It keeps to itself what it thinks of each object, unless it is told to write it into the Application.
+  # While kinds come it may miss an event, and would look again only after two minutes.
   argocd_part application-controller --namespace argocd --repo-server 127.0.0.1:9081 --repo-server-plaintext \
-    --persist-resource-health
+    --persist-resource-health --app-resync 10 --app-resync-jitter 0
   until_true 60 "Argo CD's controller" curl --silent --fail http://127.0.0.1:8082/healthz
 }
 
