@@ -2,6 +2,8 @@
 # What has to hold of Argo CD and what it syncs. Sourced by inside.sh. Conditions are chained: `set -e` does not reach
 # into what check and until_true run.
 
+TEAM=platform
+
 # app_is APPLICATION JSONPATH VALUE
 app_is() {
   local found
@@ -15,7 +17,7 @@ synced() {
 
 # of_integration JSONPATH
 of_integration() {
-  kubectl get portawsintegration production --namespace $TEAM --output "jsonpath={$1}"
+  kubectl get portawsintegration production --namespace "$TEAM" --output "jsonpath={$1}"
 }
 
 HEALTH='.status.resources[?(@.kind=="PortAwsIntegration")].health'
@@ -63,9 +65,9 @@ in_waves() {
 
 # Once, at the revision that is in Git, and nothing had to be tried again.
 first_sync_succeeded() {
-  local state=.status.operationState
-  app_is port-aws-operator $state.phase Succeeded &&
-    app_is port-aws-operator $state.syncResult.revision "$(git -C "$OPERATOR_GIT" rev-parse HEAD)" &&
+  local operation=.status.operationState
+  app_is port-aws-operator $operation.phase Succeeded &&
+    app_is port-aws-operator $operation.syncResult.revision "$(git -C "$OPERATOR_GIT" rev-parse HEAD)" &&
     app_is port-aws-operator '.status.history[*].id' 0 &&
     ! grep '"application":"port-aws-operator".*Retrying operation' "$STATE/application-controller.log"
 }
@@ -91,7 +93,7 @@ nobody_has_access() {
 objects() {
   local kinds
   kinds=$(kubectl api-resources --namespaced --verbs=list --output=name | grep -vE '^(events|endpoints$)') &&
-    kubectl get "$(paste --serial --delimiters=, <<<"$kinds")" --namespace $TEAM --ignore-not-found --output=name
+    kubectl get "$(paste --serial --delimiters=, <<<"$kinds")" --namespace "$TEAM" --ignore-not-found --output=name
 }
 
 # as_before COMMAND FILE: it says what it said then.
@@ -111,7 +113,7 @@ explain() {
 check_operator() {
   local deployment=deployment/port-aws-operator
   check "the Applications are applied, all at once" apply_applications "$1"
-  check "kinds and operator are made" until_true 60 $deployment kubectl get $deployment --namespace $NAMESPACE
+  check "kinds and operator are made" until_true 60 $deployment kubectl get $deployment --namespace "$NAMESPACE"
   check "the integration is synced before there is an operator" until_true 90 Synced synced port-aws-integrations
   check "which is Progressing" becomes Progressing 30
   check "it waits for the operator" until_true 30 "the message" says_the_same
@@ -157,7 +159,7 @@ check_health() {
 }
 
 suspended() {
-  kubectl patch portawsintegration/production --namespace $TEAM --type=merge --patch "{\"spec\": {\"suspend\": $1}}"
+  kubectl patch portawsintegration/production --namespace "$TEAM" --type=merge --patch "{\"spec\": {\"suspend\": $1}}"
 }
 
 # A field that Git leaves open is for people, above all in an emergency.
@@ -173,7 +175,7 @@ check_suspension() {
 # add_by_hand RESOURCE: one account more, which is not in Git. Argo CD may be as fast as to have the next generation
 # before one can ask.
 add_by_hand() {
-  kubectl patch "$1" --namespace $TEAM --type=json --output='jsonpath={.metadata.generation}' \
+  kubectl patch "$1" --namespace "$TEAM" --type=json --output='jsonpath={.metadata.generation}' \
     --patch '[{"op": "add", "path": "/spec/accounts/-", "value": "444455556666"}]' >"$STATE/generation"
 }
 
@@ -186,7 +188,7 @@ not_pruned() {
 # reverted APPLICATION RESOURCE: the accounts are as they are in Git, and were written after the edit.
 reverted() {
   local found
-  found=$(kubectl get "$2" --namespace $TEAM --output='jsonpath={.spec.accounts} {.metadata.generation}') &&
+  found=$(kubectl get "$2" --namespace "$TEAM" --output='jsonpath={.spec.accounts} {.metadata.generation}') &&
     echo "$found" && [ "${found% *}" = "[\"$ACCOUNT\"]" ] && [ "${found#* }" -gt "$(cat "$STATE/generation")" ] &&
     synced "$1"
 }
@@ -225,7 +227,7 @@ check_deletion() {
 
 # checks chart|kustomize
 checks() {
-  kubectl create namespace $TEAM >/dev/null
+  kubectl create namespace "$TEAM" >/dev/null
   repositories
   account_state >"$STATE/account"
   objects >"$STATE/objects"

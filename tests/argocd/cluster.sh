@@ -75,7 +75,10 @@ argocd() {
   ln -s "$ARGOCD"/hack/*-wrapper.sh "$STATE/bin/"
   ln -s "$HELM/helm4" "$STATE/bin/helm"
   # kubectl has kustomize in it.
-  printf '#!/bin/sh\n[ "$1" = build ] && shift && exec "%s/kubectl" kustomize "$@"\n' "$TOOLS" >"$STATE/bin/kustomize"
+  cat >"$STATE/bin/kustomize" <<SH
+#!/bin/sh
+[ "\$1" = build ] && shift && exec "$TOOLS/kubectl" kustomize "\$@"
+SH
   chmod 755 "$STATE/bin/kustomize"
   kubectl create namespace argocd >/dev/null
   kubectl apply --server-side --namespace argocd --filename "$ARGOCD/manifests" >/dev/null

@@ -3,7 +3,6 @@
 
 ACCOUNT=111122223333
 NAMESPACE=port-aws-operator
-TEAM=platform
 OPERATOR_GIT=$STATE/git/port-aws-operator.git
 TEAM_GIT=$STATE/git/platform.git
 export GIT_AUTHOR_NAME=test GIT_AUTHOR_EMAIL=test@example.com GIT_COMMITTER_NAME=test
@@ -73,9 +72,9 @@ AWS_ACCESS_KEY_ID=\1\nAWS_SECRET_ACCESS_KEY=\2\nAWS_SESSION_TOKEN=\3/p' | grep .
 # In the place of a kubelet: one process, with the arguments of the Deployment and the rights of its ServiceAccount.
 run_operator() {
   local arguments variables token
-  token=$(kubectl create token port-aws-operator --namespace $NAMESPACE --duration=2h)
+  token=$(kubectl create token port-aws-operator --namespace "$NAMESPACE" --duration=2h)
   kubeconfig operator "$token"
-  mapfile -t arguments < <(kubectl get deployment port-aws-operator --namespace $NAMESPACE --output \
+  mapfile -t arguments < <(kubectl get deployment port-aws-operator --namespace "$NAMESPACE" --output \
     'jsonpath={range .spec.template.spec.containers[0].args[*]}{@}{"\n"}{end}')
   mapfile -t variables < <(credentials)
   # Neither tells by its exit code that it failed.
@@ -89,11 +88,11 @@ run_operator() {
 # What a kubelet would say of the Deployment's Pods once the process is ready.
 pods_are_ready() {
   local wanted pods
-  wanted=$(kubectl get deployment port-aws-operator --namespace $NAMESPACE --output 'jsonpath={.spec.replicas}') &&
-    pods=$(kubectl get pods --namespace $NAMESPACE --output=name) &&
+  wanted=$(kubectl get deployment port-aws-operator --namespace "$NAMESPACE" --output 'jsonpath={.spec.replicas}') &&
+    pods=$(kubectl get pods --namespace "$NAMESPACE" --output=name) &&
     [ "$(wc -l <<<"$pods")" = "$wanted" ] || return 1
   # Word by word: a name has no blank.
   # shellcheck disable=SC2086
-  kubectl patch --namespace $NAMESPACE $pods --subresource=status --patch \
+  kubectl patch --namespace "$NAMESPACE" $pods --subresource=status --patch \
     '{"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}}'
 }
