@@ -168,6 +168,11 @@ e2e-node: ## The chart on a kubelet, in kernel namespaces of its own (needs Linu
 	$(CARGO) build $(WORKSPACE) --bins
 	tests/node/run.sh "$(BIN)/port-aws-operator"
 
+.PHONY: e2e-argocd
+e2e-argocd: ## Argo CD itself syncs deploy/argocd (needs Linux, root and redis-server; see tests/argocd)
+	$(CARGO) build $(WORKSPACE) --bins
+	tests/argocd/run.sh "$(BIN)/port-aws-operator"
+
 .PHONY: generate
 generate: ## Write the generated files: CRDs, IAM policies and templates, list of metrics, API reference, chart and manifests
 	$(CARGO) build --quiet $(WORKSPACE) --bins
