@@ -151,8 +151,9 @@ lint-chart: ## The chart with Helm 3 and 4, for each set of values
 	done; done
 
 .PHONY: e2e-delivery
-e2e-delivery: test-delivery ## All that is shipped, on real parts: test-delivery, and e2e-node where it can run
+e2e-delivery: test-delivery ## All that is shipped, on real parts: test-delivery, and e2e-argocd and e2e-node where they can run
 	$(CARGO) build $(WORKSPACE) --bins
+	hack/where-possible.sh tests/argocd/run.sh "$(BIN)/port-aws-operator"
 	hack/where-possible.sh tests/node/run.sh "$(BIN)/port-aws-operator"
 
 .PHONY: test-delivery
