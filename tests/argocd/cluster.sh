@@ -28,11 +28,8 @@ omitStages: [RequestReceived]
 rules: [{level: Metadata, verbs: [create, patch, update, delete]}, {level: None}]
 YAML
   openssl ecparam -name prime256v1 -genkey -noout -out "$STATE/sa.key"
-  local etcd=http://127.0.0.1:2379 peer=http://127.0.0.1:2380
-  start etcd "$TOOLS/etcd" --data-dir "$STATE/etcd" --listen-client-urls $etcd --advertise-client-urls $etcd \
-    --listen-peer-urls $peer --initial-advertise-peer-urls $peer --initial-cluster default=$peer \
-    --unsafe-no-fsync --log-level error
-  start kube-apiserver "$TOOLS/kube-apiserver" --etcd-servers=$etcd --bind-address=127.0.0.1 \
+  start_etcd
+  start kube-apiserver "$TOOLS/kube-apiserver" --etcd-servers="$ETCD" --bind-address=127.0.0.1 \
     --advertise-address=127.0.0.1 --secure-port=6443 --cert-dir="$STATE/pki" --token-auth-file="$STATE/tokens.csv" \
     --authorization-mode=RBAC --service-account-issuer=https://kubernetes.default.svc \
     --service-account-key-file="$STATE/sa.key" --service-account-signing-key-file="$STATE/sa.key" \

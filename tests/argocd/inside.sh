@@ -4,8 +4,8 @@
 #   inside.sh chart|kustomize   which Application has the operator
 set -euo pipefail
 
-# shellcheck source=tests/argocd/steps.sh
-. tests/argocd/steps.sh
+# shellcheck source=tests/support/steps.sh
+. tests/support/steps.sh
 # shellcheck source=tests/argocd/cluster.sh
 . tests/argocd/cluster.sh
 # shellcheck source=tests/argocd/delivered.sh

@@ -4,21 +4,11 @@
 CHART=charts/port-aws-operator
 # Integrations that are made while replicas come and go.
 BATCH=30
-passed=0
 
-# check WHAT COMMAND...: the command has to succeed.
-check() {
-  local what=$1
-  shift
-  if ! "$@" >"$STATE/check.log" 2>&1; then
-    echo "FAILED  $what" >&2
-    tail -n 30 "$STATE/check.log" >&2
-    kubectl get pods,events --namespace "$NAMESPACE" >&2 || true
-    kubectl logs --namespace "$NAMESPACE" --selector app.kubernetes.io/name=port-aws-operator --tail=5 --prefix >&2 || true
-    return 1
-  fi
-  passed=$((passed + 1))
-  printf 'ok  %3d s  %s\n' "$SECONDS" "$what"
+# What a check that failed shows.
+explain() {
+  kubectl get pods,events --namespace "$NAMESPACE"
+  kubectl logs --namespace "$NAMESPACE" --selector app.kubernetes.io/name=port-aws-operator --tail=5 --prefix
 }
 
 # is OBJECT JSONPATH VALUE: the field has the value.
@@ -178,5 +168,5 @@ checks() {
   check "the release is uninstalled" \
     helm uninstall port-aws-operator --namespace "$NAMESPACE" --wait --timeout 90s
   check "access and integration stay" kubectl get portawsaccess/default portawsintegration/production --namespace demo
-  printf '%d passed, 0 failed\n' "$passed"
+  summary
 }

@@ -11,26 +11,6 @@ mkdir -p "$STATE/bin"
 ln -s "$HELM" "$STATE/bin/helm"
 ln -s "$TOOLS/kubectl" "$STATE/bin/kubectl"
 
-# until_true SECONDS WHAT COMMAND...: waits until the command succeeds.
-until_true() {
-  local end=$((SECONDS + $1)) what=$2
-  shift 2
-  until "$@" >"$STATE/until.log" 2>&1; do
-    if [ "$SECONDS" -ge "$end" ]; then
-      echo "gave up waiting for $what:" >&2
-      tail -n 20 "$STATE/until.log" >&2
-      return 1
-    fi
-    sleep 0.2
-  done
-}
-
-start() {
-  local name=$1
-  shift
-  "$@" >"$STATE/$name.log" 2>&1 &
-}
-
 # kubeconfig FILE USER: a user of tokens.csv, whose token is its name.
 kubeconfig() {
   cat >"$STATE/$1.kubeconfig" <<YAML
@@ -69,11 +49,8 @@ scheduler,system:kube-scheduler,scheduler
 proxy,system:kube-proxy,proxy
 CSV
   openssl ecparam -name prime256v1 -genkey -noout -out "$STATE/sa.key"
-  local etcd=http://127.0.0.1:2379 peer=http://127.0.0.1:2380
-  start etcd "$TOOLS/etcd" --data-dir "$STATE/etcd" --listen-client-urls $etcd --advertise-client-urls $etcd \
-    --listen-peer-urls $peer --initial-advertise-peer-urls $peer --initial-cluster default=$peer \
-    --unsafe-no-fsync --log-level error
-  start kube-apiserver "$TOOLS/kube-apiserver" --etcd-servers=$etcd --bind-address=0.0.0.0 \
+  start_etcd
+  start kube-apiserver "$TOOLS/kube-apiserver" --etcd-servers="$ETCD" --bind-address=0.0.0.0 \
     --advertise-address=$ADDRESS --secure-port=6443 --cert-dir="$STATE/pki" --token-auth-file="$STATE/tokens.csv" \
     --authorization-mode=Node,RBAC --enable-admission-plugins=NodeRestriction \
     --service-account-issuer=https://kubernetes.default.svc --service-account-key-file="$STATE/sa.key" \

@@ -4,6 +4,8 @@
 #   inside.sh checks|demo
 set -euo pipefail
 
+# shellcheck source=tests/support/steps.sh
+. tests/support/steps.sh
 # shellcheck source=tests/node/cluster.sh
 . tests/node/cluster.sh
 start_cluster

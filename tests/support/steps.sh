@@ -43,6 +43,14 @@ summary() {
   printf '%d passed, 0 failed\n' "$passed"
 }
 
+ETCD=http://127.0.0.1:2379
+start_etcd() {
+  local peer=http://127.0.0.1:2380
+  start etcd "$TOOLS/etcd" --data-dir "$STATE/etcd" --listen-client-urls $ETCD --advertise-client-urls $ETCD \
+    --listen-peer-urls $peer --initial-advertise-peer-urls $peer --initial-cluster default=$peer \
+    --unsafe-no-fsync --log-level error
+}
+
 kubectl() {
   "$TOOLS/kubectl" "$@"
 }
