@@ -41,7 +41,7 @@ async fn start(plane: &ControlPlane, backend: &Backend, told: &[String]) -> Resu
         kubeconfig: plane.kubeconfig_for_service_account(NAMESPACE, NAME).await?,
         aws_endpoint: backend.url().to_owned(),
         credentials: Some(backend.credentials(ACCOUNT).await?),
-        cluster_id: "delivery".to_owned(),
+        cluster_id: Some("delivery".to_owned()),
         namespaces: run.watch_namespaces,
         lease: LeaseName::Released(run.election.lease_name),
         log: plane.data_dir().join("operator.log"),
