@@ -25,7 +25,8 @@ use crate::{cluster, kubectl, path};
 
 /// The folders of the repository that commands name.
 const FOLDERS: [&str; 3] = ["charts", "crds", "deploy"];
-const DEADLINE: Duration = Duration::from_mins(2);
+/// More than any command waits by itself.
+const DEADLINE: Duration = Duration::from_mins(3);
 
 pub(super) struct Stage {
     // Order matters: what runs ends before what it talks to.
@@ -82,16 +83,29 @@ impl Stage {
             outcome = &mut self.node => panic!("{place}--- a Pod failed meanwhile: {outcome:?}"),
             output = tokio::time::timeout(DEADLINE, command.output()) => output,
         };
-        let output =
-            output.unwrap_or_else(|_| panic!("{place}--- is still running after {DEADLINE:?}")).map_err(setup)?;
-        let [shown, errors] = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text).into_owned());
-        if output.status.success() {
-            return Ok(shown);
+        let problem = match output {
+            Err(_) => format!("is still running after {DEADLINE:?}"),
+            Ok(output) => {
+                let output = output.map_err(setup)?;
+                let [shown, errors] =
+                    [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+                if output.status.success() {
+                    return Ok(shown);
+                }
+                format!("{}; it printed:\n{shown}{errors}", output.status)
+            }
+        };
+        panic!("{place}--- {problem}\n--- objects:\n{}", self.objects().await?)
+    }
+
+    /// What may say why something failed.
+    async fn objects(&self) -> Result<String> {
+        let mut all = Vec::new();
+        for kind in ["pods", "portawsaccesses", "portawsintegrations"] {
+            let output = self.plane.kubectl(&["get", kind, "--all-namespaces", "--output", "wide"]).await?;
+            all.extend([output.stdout, output.stderr].concat());
         }
-        let objects =
-            kubectl(&self.plane, &["get", "pods,portawsaccesses,portawsintegrations", "-A", "-o", "wide"]).await;
-        let objects = objects.unwrap_or_else(|error| error.to_string());
-        panic!("{place}--- {}; it printed:\n{shown}{errors}\n--- objects:\n{objects}", output.status);
+        Ok(String::from_utf8_lossy(&all).into_owned())
     }
 
     /// Starts a block that goes on, and waits until it says that all is well.
@@ -118,8 +132,8 @@ impl Stage {
     }
 }
 
-fn setup(error: io::Error) -> Error {
-    Error::Setup(error.to_string())
+fn setup(source: io::Error) -> Error {
+    Error::Io { what: "what the commands need".to_owned(), source }
 }
 
 fn copy(from: &Path, to: &Path) -> io::Result<()> {

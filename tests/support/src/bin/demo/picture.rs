@@ -73,7 +73,7 @@ fn times(rows: &[Line]) -> Vec<Duration> {
     let mut times = Vec::new();
     for row in rows {
         let is_title = row.pieces.first().is_some_and(|(ink, _)| *ink == Ink::Title);
-        let least = if is_title && !times.is_empty() { BEFORE_TITLE } else { SHORTEST };
+        let least = if is_title && times.len() > 1 { BEFORE_TITLE } else { SHORTEST };
         now += row.after.clamp(least, LONGEST.max(least));
         times.push(now);
     }
@@ -104,8 +104,8 @@ fn draw(rows: &[Line], times: &[Duration]) -> String {
         add(&format!("<circle cx=\"{}\" cy=\"18\" r=\"5\" fill=\"{colour}\"/>", 20 + 18 * number));
     }
     add(&format!("<text x=\"{}\" y=\"23\" text-anchor=\"middle\">make demo</text>", width / 2));
-    add(&format!("<svg x=\"{MARGIN}\" y=\"{BAR}\" width=\"{WIDTH}\" height=\"{}\">", ROWS * ROW));
-    add(&format!("<g id=\"roll\" xml:space=\"preserve\" transform=\"translate(0,{})\">", offset(rows.len())));
+    add(&format!("<svg x=\"{MARGIN}\" y=\"{BAR}\" width=\"{}\" height=\"{}\">", WIDTH + MARGIN, ROWS * ROW));
+    add(&format!("<g id=\"roll\" transform=\"translate(0,{})\">", offset(rows.len())));
     for (number, row) in rows.iter().enumerate() {
         if let Some(text) = text(row, number) {
             add(&text);
@@ -173,7 +173,8 @@ fn class(ink: Ink) -> Option<&'static str> {
     }
 }
 
-/// As XML takes it: control characters cannot be in it at all.
+/// As XML takes it: control characters cannot be in it at all. Of several spaces browsers show one, unless they are of
+/// those that do not break.
 fn escape(text: &str) -> String {
     let kept = text.chars().filter(|it| !it.is_control());
     kept.fold(String::new(), |mut all, letter| {
@@ -181,6 +182,7 @@ fn escape(text: &str) -> String {
             '&' => all.push_str("&amp;"),
             '<' => all.push_str("&lt;"),
             '>' => all.push_str("&gt;"),
+            ' ' => all.push('\u{a0}'),
             _ => all.push(letter),
         }
         all
