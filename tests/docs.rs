@@ -1,5 +1,5 @@
 //! The documentation: links lead somewhere, and each reason has its entry.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[path = "delivery/documents/blocks.rs"]
 mod blocks;

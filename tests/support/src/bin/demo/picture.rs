@@ -151,7 +151,9 @@ fn text(row: &Line, number: usize) -> Option<String> {
         keep -= part.chars().count();
         match class(*ink) {
             _ if part.is_empty() => {}
-            Some(class) => inner += &format!("<tspan class=\"{class}\">{}</tspan>", escape(&part)),
+            Some(class) => {
+                let _ = write!(inner, "<tspan class=\"{class}\">{}</tspan>", escape(&part));
+            }
             None => inner += &escape(&part),
         }
     }
