@@ -53,7 +53,7 @@ demo: prerequisites ## Show one account going to Ready, drifting and healing (KE
 		$(if $(call is-on,$(KEEP)),--keep) $(if $(RECORD),--record "$(RECORD)"))
 
 .PHONY: test
-test: prerequisites test-unit test-backend test-simulation test-e2e test-otlp ## Run every test
+test: prerequisites test-unit test-backend test-simulation test-e2e test-otlp e2e-delivery ## Run every test
 
 .PHONY: test-unit
 test-unit: ## Unit and property tests, and those of the test support itself
@@ -153,7 +153,12 @@ lint-chart: ## The chart with Helm 3 and 4, for each set of values
 	done; done
 
 .PHONY: e2e-delivery
-e2e-delivery: ## Tests of chart, manifests, image and the commands of the documentation, on a real API server
+e2e-delivery: test-delivery ## All that is shipped, on real parts: test-delivery, and e2e-node where it can run
+	$(CARGO) build $(WORKSPACE) --bins
+	hack/where-possible.sh tests/node/run.sh "$(BIN)/port-aws-operator"
+
+.PHONY: test-delivery
+test-delivery: ## Tests of chart, manifests, image and the commands in pages, on a real API server
 	$(PARTS); $(HELM_PARTS); $(AWS_CLI_PARTS); $(CARGO) test $(WORKSPACE) --test delivery -- --test-threads=3
 
 .PHONY: lint-argocd

@@ -79,7 +79,7 @@ def writers(writes):
 def check(url, count):
     calls = control(url, "calls")["calls"]
     mine = [call for call in calls if OPERATOR in call["userAgent"]]
-    sessions = [call for call in mine if call["action"] == "AssumeRoleWithWebIdentity" and call["status"] == 200]
+    sessions = [call for call in calls if call["action"] == "AssumeRoleWithWebIdentity" and call["status"] == 200]
     writes = [call for call in mine if call["service"] == "iam" and not call["action"].startswith(READS)]
     refused = [f"{call['action']} {call['errorCode']}" for call in writes if call["status"] not in (200, None)]
     made = [call["params"]["RoleName"] for call in writes if call["action"] == "CreateRole" and call["status"] == 200]

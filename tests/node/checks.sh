@@ -13,8 +13,8 @@ check() {
   if ! "$@" >"$STATE/check.log" 2>&1; then
     echo "FAILED  $what" >&2
     tail -n 30 "$STATE/check.log" >&2
-    kubectl get pods,events --namespace $NAMESPACE >&2 || true
-    kubectl logs --namespace $NAMESPACE --selector app.kubernetes.io/name=port-aws-operator --tail=5 --prefix >&2 || true
+    kubectl get pods,events --namespace "$NAMESPACE" >&2 || true
+    kubectl logs --namespace "$NAMESPACE" --selector app.kubernetes.io/name=port-aws-operator --tail=5 --prefix >&2 || true
     return 1
   fi
   passed=$((passed + 1))
@@ -23,7 +23,7 @@ check() {
 
 # is OBJECT JSONPATH VALUE: the field has the value.
 is() {
-  [ "$(kubectl get --namespace $NAMESPACE "$1" --output "jsonpath={$2}")" = "$3" ]
+  [ "$(kubectl get --namespace "$NAMESPACE" "$1" --output "jsonpath={$2}")" = "$3" ]
 }
 
 at_most_six_commands() {
@@ -48,7 +48,7 @@ role_trusts_port() {
 }
 
 holder() {
-  kubectl get lease port-aws-operator --namespace $NAMESPACE --output 'jsonpath={.spec.holderIdentity}'
+  kubectl get lease port-aws-operator --namespace "$NAMESPACE" --output 'jsonpath={.spec.holderIdentity}'
 }
 
 holder_is_not() {
@@ -91,14 +91,14 @@ peak_memory() {
 # The binary here has no optimisation, and takes more than a released one.
 memory_stays_below_the_limit() {
   local limit
-  limit=$(kubectl get deployment port-aws-operator --namespace $NAMESPACE \
+  limit=$(kubectl get deployment port-aws-operator --namespace "$NAMESPACE" \
     --output 'jsonpath={.spec.template.spec.containers[0].resources.limits.memory}')
   echo "$(peak_memory) KiB, $limit"
   [ "$(peak_memory)" -lt $((${limit%Mi} * 1024)) ]
 }
 
 nothing_was_restarted() {
-  [ "$(kubectl get pods --namespace $NAMESPACE --selector app.kubernetes.io/name=port-aws-operator \
+  [ "$(kubectl get pods --namespace "$NAMESPACE" --selector app.kubernetes.io/name=port-aws-operator \
     --output 'jsonpath={.items[*].status.containerStatuses[*].restartCount}')" = "0 0" ]
 }
 
@@ -129,11 +129,11 @@ meanwhile() {
 
 monitoring_is_taken() {
   local values=(--reuse-values --set metrics.serviceMonitor.enabled=true --set metrics.prometheusRule.enabled=true
-    --set metrics.dashboard.enabled=true --set networkPolicy.enabled=true --wait --timeout 90s)
+    --set metrics.dashboard.enabled=true --set networkPolicy.enabled=true --set log.level=debug --wait --timeout 90s)
   kubectl apply --server-side --filename "$NODE/monitoring" &&
     until_true 30 "kinds of the Prometheus operator" kubectl get servicemonitors,prometheusrules &&
-    helm upgrade port-aws-operator $CHART --namespace $NAMESPACE "${values[@]}" &&
-    kubectl get --namespace $NAMESPACE servicemonitor/port-aws-operator prometheusrule/port-aws-operator \
+    helm upgrade port-aws-operator $CHART --namespace "$NAMESPACE" "${values[@]}" &&
+    kubectl get --namespace "$NAMESPACE" servicemonitor/port-aws-operator prometheusrule/port-aws-operator \
       networkpolicy/port-aws-operator
 }
 
@@ -150,9 +150,9 @@ checks() {
     run_first_integration
   check "the last one prints the role for Port" printed_the_role
   check "the role is there, and trusts Port's service account" role_trusts_port
-  name_service $NAMESPACE port-aws-operator
+  name_service "$NAMESPACE" port-aws-operator
   check "helm test asks the Service by its name" \
-    helm test port-aws-operator --namespace $NAMESPACE --timeout 60s
+    helm test port-aws-operator --namespace "$NAMESPACE" --timeout 60s
   check "the processes have what was asked for: user, group, no capability, seccomp, a root to read" run_as_asked
   check "the events are written" until_true 30 "an event" \
     sh -c "kubectl get events.v1.events.k8s.io -n demo | grep portawsintegration"
@@ -169,14 +169,14 @@ checks() {
   meanwhile kill "when the acting process is killed, another replica takes over" kill_holder "$before"
   before=$(holder)
   meanwhile delete "when the acting Pod is deleted, another replica takes over" \
-    kubectl delete pod --namespace $NAMESPACE --wait "${before%_*}"
+    kubectl delete pod --namespace "$NAMESPACE" --wait "${before%_*}"
   check "the Lease went on" until_true 30 "another holder" holder_is_not "$before"
   check "each role was made once, by one process at a time" \
-    "$AWS_PYTHON" tests/node/aws.py $AWS_URL check $((3 * BATCH + 1))
+    "$AWS_PYTHON" tests/node/aws.py "$AWS_URL" check $((3 * BATCH + 1))
   cat "$STATE/check.log"
 
   check "the release is uninstalled" \
-    helm uninstall port-aws-operator --namespace $NAMESPACE --wait --timeout 90s
+    helm uninstall port-aws-operator --namespace "$NAMESPACE" --wait --timeout 90s
   check "access and integration stay" kubectl get portawsaccess/default portawsintegration/production --namespace demo
   printf '%d passed, 0 failed\n' "$passed"
 }

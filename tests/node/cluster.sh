@@ -169,7 +169,7 @@ aws() {
   start aws "$AWS_PYTHON" tests/aws-backend/backend.py --isolated --host $ADDRESS --port 4566 \
     --ready-file "$STATE/aws.port"
   until_true 30 "the AWS backend" test -s "$STATE/aws.port"
-  "$AWS_PYTHON" tests/node/aws.py $AWS_URL prepare
+  "$AWS_PYTHON" tests/node/aws.py "$AWS_URL" prepare
 }
 
 start_cluster() {

@@ -10,7 +10,12 @@ title() {
 # run COMMAND...: shows a command, and what it prints.
 run() {
   printf '  $ %s\n' "$*"
-  "$@" 2>&1 | sed 's/^/    /'
+  "$@" 2>&1 | indent
+}
+
+# A last line without an end gets one.
+indent() {
+  awk '{ print "    " $0 }'
 }
 
 verified() {
@@ -21,17 +26,12 @@ role_is() {
   [ "$(role)" = "$1" ]
 }
 
-events() {
-  kubectl get events.v1.events.k8s.io --namespace demo --sort-by .eventTime \
-    --output 'custom-columns=REASON:.reason,NOTE:.note'
-}
-
 connect() {
   title "1. The first integration, by the commands of $PAGE"
-  first_integration | sed 's/^/  $ /'
+  first_integration | sed 's/^/  $ /; s/^  \$   /      /'
   first_integration >"$STATE/first.sh"
-  bash -euo pipefail "$STATE/first.sh" </dev/null 2>&1 | sed 's/^/    /'
-  run kubectl get pods --namespace $NAMESPACE --output wide
+  bash -euo pipefail "$STATE/first.sh" </dev/null 2>&1 | indent
+  run kubectl get pods --namespace "$NAMESPACE" --output wide
   verified "Ready, by Pods whose AWS credentials come from their ServiceAccount's token"
 }
 
@@ -39,22 +39,24 @@ heal() {
   local before
   before=$(role)
   title "2. Break the role behind the operator's back"
-  "${AWS[@]}" attack $ROLE
-  run role
+  "${AWS[@]}" attack "$ROLE"
+  printf '  in AWS now:\n'
+  role | indent
   title "3. Heal it"
   run kubectl annotate portawsintegration production --namespace demo "integrations.port.io/requestedAt=now"
   until_true 30 "the role to be as it was" role_is "$before"
   verified "the role is as it was, with the same ID: it was repaired in place"
-  run events
+  run kubectl get events.v1.events.k8s.io --namespace demo --sort-by .eventTime \
+    --output 'custom-columns=REASON:.reason,NOTE:.note'
 }
 
 take_over() {
   local before
-  before=$(kubectl get lease port-aws-operator --namespace $NAMESPACE --output 'jsonpath={.spec.holderIdentity}')
+  before=$(kubectl get lease port-aws-operator --namespace "$NAMESPACE" --output 'jsonpath={.spec.holderIdentity}')
   title "4. Delete the Pod that acts"
-  run kubectl delete pod --namespace $NAMESPACE "${before%_*}"
-  run kubectl rollout status deployment/port-aws-operator --namespace $NAMESPACE --timeout 60s
-  run kubectl get lease --namespace $NAMESPACE
+  run kubectl delete pod --namespace "$NAMESPACE" "${before%_*}"
+  run kubectl rollout status deployment/port-aws-operator --namespace "$NAMESPACE" --timeout 60s
+  run kubectl get lease --namespace "$NAMESPACE"
 }
 
 clean_up() {

@@ -12,11 +12,11 @@ first_integration() {
 
 # Pod Security is there before anything is installed.
 restrict_namespace() {
-  kubectl create namespace $NAMESPACE >/dev/null
-  kubectl label namespace $NAMESPACE pod-security.kubernetes.io/enforce=restricted >/dev/null
+  kubectl create namespace "$NAMESPACE" >/dev/null
+  kubectl label namespace "$NAMESPACE" pod-security.kubernetes.io/enforce=restricted >/dev/null
 }
 
 # The role as AWS has it.
 role() {
-  "$AWS_PYTHON" tests/node/aws.py $AWS_URL role $ROLE
+  "$AWS_PYTHON" tests/node/aws.py "$AWS_URL" role "$ROLE"
 }

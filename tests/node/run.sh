@@ -3,7 +3,7 @@
 #
 #   run.sh OPERATOR [demo]   the operator's binary; instead of the checks, a demo
 #
-# It needs Linux, root, and Debian's containerd, runc, containernetworking-plugins, iptables, conntrack, dnsmasq-base
+# Exit code 77: it cannot run here. It needs Linux, root, and Debian's containerd, runc, containernetworking-plugins, iptables, conntrack, dnsmasq-base
 # and buildah.
 # Nothing outside is reached or changed, but for the sysctls that a kubelet sets, which are set back at the end.
 set -euo pipefail
@@ -11,10 +11,10 @@ cd "$(dirname "$0")/../.."
 
 if [ "$(uname -s)" != Linux ] || [ "$(id -u)" != 0 ]; then
   echo "e2e-node: needs Linux, and root" >&2
-  exit 1
+  exit 77
 fi
 for program in containerd runc iptables conntrack dnsmasq buildah unshare; do
-  command -v "$program" >/dev/null || { echo "e2e-node: $program is missing" >&2; exit 1; }
+  command -v "$program" >/dev/null || { echo "e2e-node: $program is missing" >&2; exit 77; }
 done
 
 TOOLS=$(hack/build-tools.sh)

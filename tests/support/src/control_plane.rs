@@ -215,7 +215,7 @@ impl ControlPlane {
         audit::read(self.settings.audit.as_ref().ok_or_else(missing)?)
     }
 
-    /// The write requests that `user` made since then, refused ones included.
+    /// The write requests that `user` began since then, refused ones included.
     ///
     /// The user of a service account is `system:serviceaccount:<namespace>:<name>`.
     pub fn writes_by(&self, user: &str, since: SystemTime) -> Result<Vec<Write>> {

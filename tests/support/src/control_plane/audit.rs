@@ -45,8 +45,9 @@ pub struct Write {
     pub name: Option<String>,
     /// HTTP status code of the answer.
     pub code: u16,
-    /// When the answer was complete, RFC 3339 with microseconds.
-    pub stage_timestamp: String,
+    /// When the API server got it, RFC 3339 with microseconds. (A watch may show what it did before the time of
+    /// its answer.)
+    pub received: String,
 }
 
 /// Reads all events. A last line without its end is still being written and is left out.
@@ -67,7 +68,7 @@ fn parse(text: &str) -> Result<Vec<Value>> {
         .collect()
 }
 
-/// The writes among `events` that `user` finished at `since` or later.
+/// The writes among `events` that `user` began at `since` or later, and that are finished.
 pub(super) fn writes(events: &[Value], user: &str, since: SystemTime) -> Result<Vec<Write>> {
     let since = Timestamp::try_from(since).map_err(|error| Error::Setup(format!("a time out of range: {error}")))?;
     Ok(events
@@ -75,7 +76,7 @@ pub(super) fn writes(events: &[Value], user: &str, since: SystemTime) -> Result<
         .filter(|event| event["stage"] == "ResponseComplete" && event["user"]["username"] == user)
         .filter_map(as_write)
         .filter(|write| {
-            let at = write.stage_timestamp.parse::<Timestamp>();
+            let at = write.received.parse::<Timestamp>();
             at.is_ok_and(|at| at >= since)
         })
         .collect())
@@ -96,7 +97,7 @@ fn as_write(event: &Value) -> Option<Write> {
         namespace: text("namespace"),
         name: text("name"),
         code: event["responseStatus"]["code"].as_u64().and_then(|code| u16::try_from(code).ok()).unwrap_or_default(),
-        stage_timestamp: event["stageTimestamp"].as_str()?.to_owned(),
+        received: event["requestReceivedTimestamp"].as_str()?.to_owned(),
     })
 }
 
@@ -113,7 +114,7 @@ mod tests {
             "objectRef": {"apiGroup": "apps", "resource": "deployments", "subresource": "status",
                           "namespace": "a", "name": "b"},
             "responseStatus": {"code": 200},
-            "stageTimestamp": format!("2024-01-01T00:00:{second:02}.000001Z"),
+            "requestReceivedTimestamp": format!("2024-01-01T00:00:{second:02}.000001Z"),
         })
     }
 
