@@ -75,6 +75,19 @@ fn each_resource_of_ours_is_valid() {
     assert!(found.integrations.len() >= 4, "the pages show {} integrations", found.integrations.len());
 }
 
+/// Forges show no picture with a script, and people wait for a large one. The recorded one is of somebody's machine.
+#[test]
+fn pictures_are_small_and_tell_of_no_machine() {
+    for picture in fs::read_dir("docs/images").unwrap() {
+        let picture = picture.unwrap().path();
+        let text = fs::read_to_string(&picture).unwrap();
+        assert!(text.len() <= 150_000, "{}: {} bytes", picture.display(), text.len());
+        for bad in ["<script", "href=", "/home/", "/root/", "/tmp/", "/Users/"] {
+            assert!(!text.contains(bad), "{}: {bad}", picture.display());
+        }
+    }
+}
+
 /// A command that no test runs has a mark that says why, so that nobody takes it for tried. Tests of the delivery run
 /// the others.
 #[test]

@@ -18,19 +18,23 @@ const OPERATOR: &str = env!("CARGO_BIN_EXE_port-aws-operator");
 const ACCOUNT: &str = "111122223333";
 
 /// What a reader expects to see: page, a part of the command, and a part of what it prints.
-const SHOWN: [(&str, &str, &str); 12] = [
+const SHOWN: [(&str, &str, &str); 16] = [
     ("README.md", "target/release/port-aws-operator run", "AWS credentials work"),
     ("README.md", "kubectl get portawsintegrations", "True"),
     ("README.md", "policies target", "policy/Boundary"),
     ("docs/first-integration.md", "{.status.roleArns}", "arn:aws:iam::111122223333:role/PortIntegrationRole-aws-prod"),
+    ("docs/incident-response.md", "reason=DriftCorrected", "detached arn:aws:iam::aws:policy/AdministratorAccess"),
     ("docs/install.md", "overlays/irsa", "deployment.apps/port-aws-operator serverside-applied"),
     ("docs/migrate-from-cloudformation.md", "aws iam get-role", "the-subject-of-the-role"),
     ("docs/migrate-from-cloudformation.md", "{.status.pendingChanges}", "tag"),
     ("docs/migrate-from-cloudformation.md", "kubectl wait", "condition met"),
+    ("docs/moving-clusters.md", "kubectl scale", "deployment.apps/port-aws-operator scaled"),
     ("docs/multi-account.md", "role-arns", "arn:aws:iam::444455556666:role/PortIntegrationRole-aws-all-prod"),
     ("docs/plan.md", "-f access.yaml", "1 unchanged"),
     ("docs/plan.md", "-f deploy/port", "1 unchanged"),
-    ("docs/troubleshooting.md", "kubectl describe", "Ready"),
+    ("docs/runbook.md", "state!=", "111122223333 Held IncidentPolicy: "),
+    ("docs/troubleshooting.md", "kubectl describe", "IncidentPolicy"),
+    ("docs/uninstall.md", "delete portawsintegrations", "\"production\" deleted"),
 ];
 
 async fn run(page: &str) -> Result<()> {

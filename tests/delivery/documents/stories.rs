@@ -15,6 +15,7 @@ use crate::{kubectl, read};
 
 const FIRST_INTEGRATION: &str = "docs/first-integration.md";
 const ISSUER: &str = "oidc.eks.eu-west-1.amazonaws.com/id/56E5F51C07138118A9183ECEAA68FAF4";
+const ROLE: &str = "PortIntegrationRole-aws-prod";
 const DEADLINE: Duration = Duration::from_secs(30);
 /// The kinds of Argo CD and Flux by name, group and version: what is applied is kept, and nobody acts on it.
 const KINDS: [(&str, &str, &str, &str); 3] = [
@@ -32,6 +33,10 @@ pub(super) enum Start {
     GitOps,
     /// All that the first integration's page makes, which is one account that is Ready.
     Connected,
+    /// The same, after somebody attached a policy that answers an incident, so that the account is not Ready.
+    Stopped,
+    /// The same, after somebody attached another policy, which the operator has detached.
+    Repaired,
     /// The operator of that page, and the first resource of the page itself, with its roles in two accounts.
     Accounts,
     /// The operator of that page, the role that Port's stack makes, and the resources of the page itself.
@@ -56,7 +61,7 @@ pub(super) const STORIES: [Story; 18] = [
     story("charts/port-aws-operator/README.md", "What stays", Start::Connected),
     story("deploy/README.md", "Installing without Helm", Start::GitOps),
     story(FIRST_INTEGRATION, "The first integration", Start::Cluster),
-    story("docs/incident-response.md", "Hold", Start::Connected),
+    story("docs/incident-response.md", "Hold", Start::Repaired),
     story("docs/install.md", "2. Rights in AWS", Start::Cluster),
     story("docs/install.md", "kustomize", Start::Cluster),
     story("docs/install.md", "One file", Start::Cluster),
@@ -65,8 +70,8 @@ pub(super) const STORIES: [Story; 18] = [
     story("docs/moving-clusters.md", "Moving clusters", Start::Connected),
     story("docs/multi-account.md", "A list of accounts", Start::Accounts),
     story("docs/plan.md", "Plan before you apply", Start::Connected),
-    story("docs/runbook.md", "PortAwsOperatorAccountsNotReady", Start::Connected),
-    story("docs/troubleshooting.md", "Troubleshooting by reason", Start::Connected),
+    story("docs/runbook.md", "PortAwsOperatorAccountsNotReady", Start::Stopped),
+    story("docs/troubleshooting.md", "Troubleshooting by reason", Start::Stopped),
     story("docs/uninstall.md", "Uninstall", Start::Connected),
 ];
 
@@ -94,15 +99,22 @@ pub(super) async fn prepare(page: &str, start: Start) -> Result<Stage> {
     match start {
         Start::Cluster => {}
         Start::GitOps => make_kinds(&stage).await?,
-        Start::Connected => {
-            for block in commands(&read(FIRST_INTEGRATION)) {
-                stage.run(FIRST_INTEGRATION, &block).await?;
-            }
-            for name in ["access", "integration"] {
-                let text = read(&format!("deploy/samples/{name}.yaml"));
-                stage.write(&format!("{name}.yaml"), &text)?;
-                stage.write(&format!("deploy/port/{name}.yaml"), &text)?;
-            }
+        Start::Connected => connect(&mut stage).await?,
+        Start::Stopped => {
+            connect(&mut stage).await?;
+            attach(&stage, "AWSDenyAll").await?;
+            let held = "--for=jsonpath={.status.accounts[0].state}=Held";
+            let wait = ["wait", "portawsintegration/production", "-n", "demo", held, "--timeout=30s"];
+            kubectl(&stage.plane, &wait).await?;
+        }
+        Start::Repaired => {
+            connect(&mut stage).await?;
+            attach(&stage, "AdministratorAccess").await?;
+            let query = ["get", "events", "-n", "demo", "--field-selector=reason=DriftCorrected", "-o", "name"];
+            eventually("the event of a repair", DEADLINE, async || {
+                Ok((!kubectl(&stage.plane, &query).await?.is_empty()).then_some(()))
+            })
+            .await?;
         }
         Start::Accounts => {
             install(&mut stage).await?;
@@ -128,6 +140,29 @@ pub(super) async fn prepare(page: &str, start: Start) -> Result<Stage> {
         }
     }
     Ok(stage)
+}
+
+/// All of the first integration, and the files that other pages speak of.
+async fn connect(stage: &mut Stage) -> Result<()> {
+    for block in commands(&read(FIRST_INTEGRATION)) {
+        stage.run(FIRST_INTEGRATION, &block).await?;
+    }
+    for name in ["access", "integration"] {
+        let text = read(&format!("deploy/samples/{name}.yaml"));
+        stage.write(&format!("{name}.yaml"), &text)?;
+        stage.write(&format!("deploy/port/{name}.yaml"), &text)?;
+    }
+    Ok(())
+}
+
+/// Somebody attaches a policy of AWS to the role, and the operator is asked to look.
+async fn attach(stage: &Stage, policy: &str) -> Result<()> {
+    let iam = stage.backend.iam(ACCOUNT).await?;
+    let policy = format!("arn:aws:iam::aws:policy/{policy}");
+    let attached = iam.attach_role_policy().role_name(ROLE).policy_arn(policy).send().await;
+    attached.map_err(|error| Error::Setup(format!("{:?}", error.into_service_error())))?;
+    let look = ["annotate", "portawsintegration", "production", "-n", "demo", "integrations.port.io/requestedAt=once"];
+    kubectl(&stage.plane, &look).await.map(drop)
 }
 
 /// The operator alone, as the page of the first integration installs it, and the namespace.
@@ -186,7 +221,6 @@ async fn make_target(stage: &Stage, account: &str) -> Result<()> {
 
 /// What Port's stack makes.
 async fn make_stack(stage: &Stage) -> Result<()> {
-    let name = "PortIntegrationRole-aws-prod";
     let iam = stage.backend.iam(ACCOUNT).await?;
     let provider = iam.create_open_id_connect_provider().url(format!("https://{ISSUER}"));
     let made = provider.client_id_list("sts.amazonaws.com").send().await;
@@ -201,8 +235,8 @@ async fn make_stack(stage: &Stage) -> Result<()> {
             format!("{ISSUER}:sub"): subject,
         }},
     }]});
-    make_role(stage, ACCOUNT, name, &trust).await?;
-    let attach = iam.attach_role_policy().role_name(name).policy_arn("arn:aws:iam::aws:policy/ReadOnlyAccess");
+    make_role(stage, ACCOUNT, ROLE, &trust).await?;
+    let attach = iam.attach_role_policy().role_name(ROLE).policy_arn("arn:aws:iam::aws:policy/ReadOnlyAccess");
     attach.send().await.map(drop).map_err(|error| Error::Setup(format!("{:?}", error.into_service_error())))
 }
 
