@@ -76,9 +76,11 @@ pub(crate) fn commands(text: &str) -> Vec<Block> {
 
 #[test]
 fn blocks_are_found_with_their_marks() {
-    let text = "a\n```sh\n# one\ntwo\n```\n## Heading\n1. item\n\n   <!-- not run: why -->\n   ```sh\n   three\n     four\n   ```\n\
-                ```yaml\nx: 1\n```\n<!-- run until: ready -->\n```sh\nfive\n```\n";
-    let found = commands(text);
+    let first = "a\n```sh\n# one\ntwo\n```\n## Heading\n1. item\n\n";
+    let text = first.to_owned()
+        + "   <!-- not run: why -->\n   ```sh\n   three\n     four\n   ```\n```yaml\nx: 1\n```\n"
+        + "<!-- run until: ready -->\n```sh\nfive\n```\n";
+    let found = commands(&text);
     let facts = |block: &Block| (block.line, block.heading.clone(), block.body.clone());
     let text = |text: &str| text.to_owned();
     assert_eq!(

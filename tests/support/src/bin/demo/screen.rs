@@ -1,5 +1,5 @@
-//! What the demo prints: plain text that reads well without colour, and in colour on a terminal. A tape keeps what is to
-//! be shown elsewhere.
+//! What the demo prints: plain text that reads well without colour, and in colour on a terminal. A tape
+//! keeps what is to be shown elsewhere.
 
 use std::ffi::OsStr;
 use std::io::{IsTerminal, Stdout, Write, stdout};
