@@ -153,8 +153,9 @@ lint-chart: ## The chart with Helm 3 and 4, for each set of values
 	done; done
 
 .PHONY: e2e-delivery
-e2e-delivery: test-delivery ## All that is shipped, on real parts: test-delivery, and e2e-node where it can run
+e2e-delivery: test-delivery ## All that is shipped, on real parts: test-delivery, and e2e-argocd and e2e-node where they can run
 	$(CARGO) build $(WORKSPACE) --bins
+	hack/where-possible.sh tests/argocd/run.sh "$(BIN)/port-aws-operator"
 	hack/where-possible.sh tests/node/run.sh "$(BIN)/port-aws-operator"
 
 .PHONY: test-delivery
@@ -169,6 +170,11 @@ lint-argocd: ## The health scripts, judged by Argo CD's own binary (built the fi
 e2e-node: ## The chart on a kubelet, in kernel namespaces of its own (needs Linux, root and containerd; see tests/node)
 	$(CARGO) build $(WORKSPACE) --bins
 	tests/node/run.sh "$(BIN)/port-aws-operator"
+
+.PHONY: e2e-argocd
+e2e-argocd: ## Argo CD itself syncs deploy/argocd (needs Linux, root and redis-server; see tests/argocd)
+	$(CARGO) build $(WORKSPACE) --bins
+	tests/argocd/run.sh "$(BIN)/port-aws-operator"
 
 .PHONY: generate
 generate: ## Write the generated files: CRDs, IAM policies and templates, list of metrics, API reference, chart and manifests

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Prints the folder that holds argocd, with which the health scripts in deploy/argocd are tried.
+# Prints the folder that holds argocd, with which what is in deploy/argocd is tried, and what the same version brings
+# along to run: its kinds and its configuration (manifests), and the scripts that it calls (hack).
 #
 # Standard output carries that one line and nothing else; progress goes to standard error.
 # The version is pinned by tests/argocd/go.mod and go.sum, whose hash, with that of this script, names the folder.
@@ -43,6 +44,13 @@ if [ ! -x "$final/argocd" ]; then
   # GOTOOLCHAIN=local: an old Go would otherwise download a newer one without a word.
   (cd "$module" && GOTOOLCHAIN=local CGO_ENABLED=0 go build -o "$partial/argocd" \
     -ldflags "-s -w -X $argocd/common.version=${version#v}" "$argocd/cmd" >&2 9>&-)
+  source=$(cd "$module" && GOTOOLCHAIN=local go list -m -f '{{.Dir}}' "$argocd")
+  mkdir "$partial/manifests" "$partial/hack"
+  cp "$source"/manifests/crds/*-crd.yaml "$source"/manifests/base/config/argocd-{cm,rbac-cm,secret}.yaml \
+    "$partial/manifests/"
+  # Modules come without the right to execute, and only for reading.
+  install -m 755 "$source"/hack/{git-verify,gpg}-wrapper.sh "$partial/hack/"
+  chmod -R u+w "$partial/manifests"
   chmod 755 "$partial"
   # One rename, so that nobody ever sees half a folder. If another caller was faster, its folder is as good.
   [ -d "$final" ] || mv "$partial" "$final"

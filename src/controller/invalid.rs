@@ -65,6 +65,10 @@ async fn write_conditions(context: &Context, found: &InvalidObject, note: &str) 
     let namespace = metadata.namespace.clone().unwrap_or_default();
     let api: Api<DynamicObject> = Api::namespaced_with(context.client.clone(), &namespace, &resource);
     let stored = context.leadership.tell(api.get(&name)).await?;
+    if stored.metadata.uid != metadata.uid {
+        // Another one of its name, which the watch is about to show.
+        return Ok(());
+    }
     let mut status = stored.data.get("status").cloned().unwrap_or_else(|| serde_json::json!({}));
     let former: Vec<Condition> =
         status.get("conditions").cloned().and_then(|list| serde_json::from_value(list).ok()).unwrap_or_default();
@@ -77,7 +81,7 @@ async fn write_conditions(context: &Context, found: &InvalidObject, note: &str) 
     let body = serde_json::json!({
         "apiVersion": resource.api_version,
         "kind": resource.kind,
-        "metadata": {"name": name, "uid": metadata.uid},
+        "metadata": {"name": name, "resourceVersion": stored.metadata.resource_version},
         "status": status,
     });
     let params = PatchParams::apply(MANAGER).force();

@@ -327,11 +327,11 @@ fn retry(object: Arc<Guarded>, error: &CallError, _: Arc<Context>) -> Action {
     retry_in(&object.name_any(), error)
 }
 
-/// A write to the cluster failed: a conflict is resolved by a fresh read, the rest may pass.
+/// A write to the cluster failed: after a conflict the watch brings what has changed, the rest may pass.
 fn retry_in(name: &str, error: &CallError) -> Action {
     if error.is_outdated() {
-        tracing::debug!(name, %error, "the object has changed; it is read again");
-        return Action::requeue(Duration::from_millis(200));
+        tracing::debug!(name, %error, "the object has changed");
+        return Action::requeue(Duration::from_secs(1));
     }
     if matches!(error, CallError::NotLeading) {
         tracing::debug!(name, %error, "a reconcile waits for the lease");

@@ -33,12 +33,15 @@ struct StatusApply<'a, S> {
     status: &'a S,
 }
 
-/// Writes status by server-side apply. The UID in the body makes the server refuse it (409) if the
-/// object was deleted and created again meanwhile.
+/// Writes status by server-side apply, against a version of the object: a change in between makes the server
+/// refuse it (409). So a write that was given up, and arrives late, does not undo what was written after it, and
+/// none lands in an object that was deleted and created again. (The UID would not do: in a write of a custom
+/// resource's status the server looks at no other metadata.)
 pub(super) async fn write_status<K, S>(
     leadership: &Leadership,
     api: &Api<K>,
     object: &K,
+    version: Option<&str>,
     status: &S,
 ) -> Result<K, CallError>
 where
@@ -48,7 +51,7 @@ where
     let body = StatusApply {
         api_version: K::api_version(&()),
         kind: K::kind(&()),
-        metadata: serde_json::json!({"name": object.name_any(), "uid": object.meta().uid}),
+        metadata: serde_json::json!({"name": object.name_any(), "resourceVersion": version}),
         status,
     };
     let params = PatchParams::apply(MANAGER).force();

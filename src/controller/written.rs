@@ -51,6 +51,12 @@ impl<S: Clone + PartialEq> Written<S> {
         self.last.as_ref().is_some_and(|(version, _)| is_older(metadata.resource_version.as_deref(), version))
     }
 
+    /// The version that the next write is against: that of the last write, if the object is older.
+    pub(super) fn version<'a>(&'a self, metadata: &'a ObjectMeta) -> Option<&'a str> {
+        let ours = self.last.as_ref().filter(|_| self.is_ahead_of(metadata)).map(|(version, _)| version.as_str());
+        ours.or(metadata.resource_version.as_deref())
+    }
+
     /// The status to compare with and build on: the one in the object, unless the object is older than our own
     /// last write.
     pub(super) fn former(&self, metadata: &ObjectMeta, shown: Option<&S>) -> Option<S> {

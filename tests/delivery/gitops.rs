@@ -10,7 +10,7 @@ use crate::{
     arguments::understand,
     helm::Helm,
     manifests::kustomize,
-    objects::{arguments, named, names, parse, the},
+    objects::{arguments, named, names, parse, strings, the},
     path, read,
 };
 
@@ -120,7 +120,14 @@ async fn argo_cd_and_flux_give_the_chart_values_that_it_knows() -> Result<()> {
 async fn argo_cd_syncs_in_waves() -> Result<()> {
     let argo = parse(&kustomize("deploy/argocd").await?);
     let values = &named(&argo, "Application", "port-aws-operator")["spec"]["source"]["helm"]["valuesObject"];
-    for object in rendered_with(values).await? {
+    let other: Value = serde_saphyr::from_str(&read("deploy/argocd/operator-kustomize.yaml")).expect("YAML");
+    let overlay = parse(&kustomize(other["spec"]["source"]["path"].as_str().unwrap()).await?);
+    let chart = rendered_with(values).await?;
+    // One can follow the other: but for the namespace, which Argo CD makes for the chart, they bring the same.
+    let kept: BTreeSet<_> = names(&overlay).into_iter().filter(|name| !name.starts_with("Namespace/")).collect();
+    let names = names(&chart).into_iter().map(|name| name.replace("/release-port-aws-operator", "/port-aws-operator"));
+    assert_eq!(kept, names.collect());
+    for object in chart.into_iter().chain(overlay) {
         let annotations = &object["metadata"]["annotations"];
         let wave = annotations["argocd.argoproj.io/sync-wave"].as_str().unwrap_or("0");
         let wanted = match object["kind"].as_str() {
@@ -132,6 +139,11 @@ async fn argo_cd_syncs_in_waves() -> Result<()> {
         assert!(annotations["helm.sh/hook"].is_null(), "{annotations}");
         let options = annotations["argocd.argoproj.io/sync-options"].as_str().unwrap_or_default();
         assert_eq!(options.contains("Prune=false"), wanted != "0", "{}", object["metadata"]);
+    }
+    // Argo CD would not see what somebody adds by hand to a list that is a set.
+    for application in argo.iter().chain([&other]) {
+        let options = &application["spec"]["syncPolicy"]["syncOptions"];
+        assert!(!strings(options).contains(&"ServerSideApply=true".to_owned()), "{options}");
     }
     let wave = |name: &str| named(&argo, "Application", name)["metadata"]["annotations"].clone();
     assert_eq!(wave("port-aws-operator")["argocd.argoproj.io/sync-wave"], "0");

@@ -11,7 +11,7 @@ use crate::{
     security::pods_are_admitted,
 };
 
-const OVERLAYS: [&str; 4] = ["ha", "irsa", "monitored", "namespaced"];
+const OVERLAYS: [&str; 5] = ["argocd", "ha", "irsa", "monitored", "namespaced"];
 
 /// What `kubectl kustomize` makes of a folder.
 pub(crate) async fn kustomize(folder: &str) -> Result<String> {

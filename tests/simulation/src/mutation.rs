@@ -28,6 +28,8 @@ pub enum Mutation {
     HotLoop,
     /// The operator's rights lack one that it needs.
     MissingRight,
+    /// A status is stored whatever has changed since, as if the write named no version of the object.
+    LateStatus,
 }
 
 impl Mutation {
@@ -46,6 +48,7 @@ impl Mutation {
             Self::OldVersions => "contention",
             Self::HotLoop => "calls",
             Self::MissingRight => "rights",
+            Self::LateStatus => "status",
         }
     }
 }

@@ -169,7 +169,8 @@ fn prepare(world: &World) {
     }
 }
 
-fn create(state: &mut State, name: &str, now: Duration, moment: &str) {
+/// Creates an integration, if there is none of that name.
+pub fn create(state: &mut State, name: &str, now: Duration, moment: &str) {
     let mut spec = json!({"organizationId": "org_A", "integrationIdentifier": name, "interval": "10m"});
     if name == NAMES[2] {
         spec["discovery"] = json!({"organizationalUnitIds": ["ou-root-workloads"]});
@@ -345,7 +346,7 @@ fn to_replicas(world: &World, replicas: &[UnboundedSender<Order>]) {
 fn to_weather(world: &Arc<World>) {
     let mut state = world.state();
     let account = ACCOUNTS[state.random.usize(..ACCOUNTS.len())].to_owned();
-    let what = state.random.u8(..8);
+    let what = state.random.u8(..9);
     let time = state.between(1_000, 150_000);
     let share = state.random.f64() * 0.4;
     if what == 7 {
@@ -372,6 +373,7 @@ fn set(weather: &mut Weather, what: u8, account: &str, on: bool, share: f64) {
         4 => weather.cluster_down = on,
         5 if on => _ = weather.throttled.insert(account.to_owned()),
         5 => _ = weather.throttled.remove(account),
+        8 => weather.watch_lag = if on { 5_000 } else { 0 },
         6 if on => _ = weather.denied.insert(account.to_owned()),
         6 => _ = weather.denied.remove(account),
         _ => {}

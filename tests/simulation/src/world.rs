@@ -34,6 +34,8 @@ pub struct Weather {
     pub cluster_faults: f64,
     /// Whether the API server is down.
     pub cluster_down: bool,
+    /// By how many milliseconds more, at most, a watch tells of a change.
+    pub watch_lag: u64,
 }
 
 /// One run of the operator, as long as it lasts.

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     mutation::Mutation,
-    rules,
+    rules, script,
     world::{Instance, State, World},
 };
 
@@ -69,10 +69,13 @@ impl Server {
             if asked.query.contains("watch=") {
                 return Ok(self.watch(&asked));
             }
-            let (there, back, fails_before, fails_after) = {
+            let (there, back, fails_before, fails_after, late) = {
                 let mut state = self.world.state();
                 let share = state.weather.cluster_faults;
-                (state.between(1, 30), state.between(1, 30), state.chance(share / 2.0), state.chance(share / 2.0))
+                let (there, back) = (state.between(1, 30), state.between(1, 30));
+                let (before, after) = (state.chance(share / 2.0), state.chance(share / 2.0));
+                let late = asked.method == Method::PATCH && state.chance(share / 4.0);
+                (there, back, before, after, late.then(|| state.between(500, 20_000)))
             };
             sleep(there).await;
             let down = self.world.state().weather.cluster_down || self.instance.is_cut_off();
@@ -84,9 +87,15 @@ impl Server {
                     Ok(failure(503, "ServiceUnavailable"))
                 };
             }
-            let result = self.apply(&asked);
-            self.world.changed.notify_waiters();
-            self.note(&asked, &result.as_ref().map_or_else(|refused| format!("{refused:?}"), |_| "ok".to_owned()));
+            if let Some(late) = late {
+                // Whoever asked gives it up, and it takes effect after what is asked next.
+                tokio::spawn(async move {
+                    sleep(late).await;
+                    drop(self.carry_out(&asked));
+                });
+                return Err(io::ErrorKind::ConnectionReset.into());
+            }
+            let result = self.carry_out(&asked);
             sleep(back).await;
             if self.instance.is_dead() {
                 std::future::pending::<()>().await;
@@ -102,6 +111,13 @@ impl Server {
                 Err(Refused::Forbidden) => failure(403, "Forbidden"),
             })
         })
+    }
+
+    fn carry_out(&self, asked: &Asked) -> Result<Value, Refused> {
+        let result = self.apply(asked);
+        self.world.changed.notify_waiters();
+        self.note(asked, &result.as_ref().map_or_else(|refused| format!("{refused:?}"), |_| "ok".to_owned()));
+        result
     }
 
     fn note(&self, asked: &Asked, word: &str) {
@@ -151,7 +167,7 @@ impl Server {
             (_, EVENTS) => Ok(asked.body.clone()),
             ("PUT", LEASES) => self.put_lease(&mut state, &key, &asked.body),
             ("PATCH", _) if asked.is_status => patch_status(&mut state, &key, &asked.body, now, &moment),
-            ("PATCH", _) => self.patch_finalizers(&mut state, &key, &asked.body),
+            ("PATCH", _) => self.patch_finalizers(&mut state, &key, &asked.body, &moment),
             _ => Err(Refused::NotFound),
         }
     }
@@ -174,7 +190,7 @@ impl Server {
         Ok(stored)
     }
 
-    fn patch_finalizers(&self, state: &mut State, key: &Key, body: &Value) -> Result<Value, Refused> {
+    fn patch_finalizers(&self, state: &mut State, key: &Key, body: &Value, moment: &str) -> Result<Value, Refused> {
         let stored = state.cluster.get(key).ok_or(Refused::NotFound)?;
         let same =
             |field: &str| body["metadata"][field].is_null() || stored["metadata"][field] == body["metadata"][field];
@@ -185,21 +201,28 @@ impl Server {
         let stored = state.cluster.change(key, |object| {
             object["metadata"]["finalizers"] = body["metadata"]["finalizers"].clone();
         })?;
-        gone(state, key, &before, self.world.now());
+        gone(state, key, &before, self.world.now(), moment);
         Ok(stored)
     }
 }
 
-/// Notes it if an integration is gone by a change.
-fn gone(state: &mut State, key: &Key, before: &Value, now: Duration) {
+/// Notes it if an integration is gone by a change. Somebody may then make it again at once, as tools do that keep
+/// a cluster as a repository says.
+fn gone(state: &mut State, key: &Key, before: &Value, now: Duration, moment: &str) {
     if state.cluster.get(key).is_none() && key.0 == INTEGRATIONS {
         rules::object_gone(state, before, now);
+        if state.chance(0.5) {
+            script::create(state, &key.2, now, moment);
+        }
     }
 }
 
 fn patch_status(state: &mut State, key: &Key, body: &Value, now: Duration, moment: &str) -> Result<Value, Refused> {
     let stored = state.cluster.get(key).ok_or(Refused::NotFound)?;
-    if stored["metadata"]["uid"] != body["metadata"]["uid"] {
+    // As in a custom resource's status, no other metadata counts.
+    let version = &body["metadata"]["resourceVersion"];
+    let old = !version.is_null() && stored["metadata"]["resourceVersion"] != *version;
+    if old && state.mutation != Some(Mutation::LateStatus) {
         return Err(Refused::Conflict);
     }
     let before = stored.clone();
@@ -212,7 +235,7 @@ fn patch_status(state: &mut State, key: &Key, body: &Value, now: Duration, momen
         }
         Some(Mutation::EarlyRelease) if !before["metadata"]["deletionTimestamp"].is_null() => {
             let stored = state.cluster.change(key, |object| object["metadata"]["finalizers"] = json!([]))?;
-            gone(state, key, &before, now);
+            gone(state, key, &before, now, moment);
             return Ok(stored);
         }
         Some(Mutation::BrokenStatus) => {

@@ -49,7 +49,11 @@ impl Watch {
             let changed = world.changed.notified();
             match self.next() {
                 Next::Line(line, version) => {
-                    let wait = self.world.state().between(1, 40);
+                    let wait = {
+                        let mut state = self.world.state();
+                        let lag = state.weather.watch_lag;
+                        state.between(1, 40 + lag)
+                    };
                     sleep(wait).await;
                     self.after = version;
                     return Some((Ok(Frame::data(Bytes::from(line))), self));
