@@ -46,11 +46,11 @@ build: prerequisites ## Build the operator
 	$(CARGO) build $(WORKSPACE) --bins
 
 .PHONY: demo
-demo: prerequisites ## Show one account going to Ready, drifting and healing (KEEP=1 leaves it running; NODE=1: on a kubelet)
+demo: prerequisites ## Show one account going to Ready, drifting and healing (KEEP=1 leaves it running; NODE=1: on a kubelet; RECORD=FILE.svg)
 	@echo "Building the operator and the demo (some minutes the first time) ..."
 	@$(CARGO) build $(WORKSPACE) --bins
 	@$(PARTS); exec $(if $(call is-on,$(NODE)),tests/node/run.sh "$(BIN)/port-aws-operator" demo,"$(BIN)/demo" \
-		$(if $(call is-on,$(KEEP)),--keep))
+		$(if $(call is-on,$(KEEP)),--keep) $(if $(RECORD),--record "$(RECORD)"))
 
 .PHONY: test
 test: prerequisites test-unit test-backend test-simulation test-e2e test-otlp e2e-delivery ## Run every test
@@ -143,6 +143,8 @@ image: prerequisites ## Build the image from the release binary, as an OCI archi
 	hack/image.sh "$(RELEASE)/port-aws-operator" target/image/port-aws-operator.tar
 
 HELM_PARTS = HELM_TOOLS="$$(hack/build-helm.sh)"; export HELM_TOOLS
+# The commands of the documentation call it.
+AWS_CLI_PARTS = TESTKIT_AWS_CLI_PYTHON="$$(hack/aws-cli-env.sh)"; export TESTKIT_AWS_CLI_PYTHON
 
 .PHONY: lint-chart
 lint-chart: ## The chart with Helm 3 and 4, for each set of values
@@ -157,8 +159,8 @@ e2e-delivery: test-delivery ## All that is shipped, on real parts: test-delivery
 	hack/where-possible.sh tests/node/run.sh "$(BIN)/port-aws-operator"
 
 .PHONY: test-delivery
-test-delivery: ## Tests of chart, manifests and image: rendered, installed, upgraded, uninstalled on a real API server
-	$(PARTS); $(HELM_PARTS); $(CARGO) test $(WORKSPACE) --test delivery -- --test-threads=3
+test-delivery: ## Tests of chart, manifests, image and the commands in pages, on a real API server
+	$(PARTS); $(HELM_PARTS); $(AWS_CLI_PARTS); $(CARGO) test $(WORKSPACE) --test delivery -- --test-threads=3
 
 .PHONY: lint-argocd
 lint-argocd: ## The health scripts, judged by Argo CD's own binary (built the first time, about 4 minutes)

@@ -5,6 +5,7 @@
 #![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used)]
 
 mod arguments;
+mod documents;
 mod gitops;
 mod helm;
 mod image;

@@ -7,7 +7,7 @@ ROLE=PortIntegrationRole-aws-prod
 
 # The commands of the page's first block. The image is not in a registry but on the node.
 first_integration() {
-  awk '/^```sh$/ { block = 1; next } /^```$/ && block { exit } block' $PAGE | sed 's/REGISTRY/localhost/'
+  awk '/^```sh$/ { block = 1; next } /^```$/ && block { exit } block' $PAGE | sed 's/registry\.example\.com/localhost/'
 }
 
 # Pod Security is there before anything is installed.

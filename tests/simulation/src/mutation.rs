@@ -43,12 +43,11 @@ impl Mutation {
             Self::WidePolicy => "policy",
             Self::LostStatus => "write-ahead",
             Self::EarlyRelease => "left behind",
-            Self::BrokenStatus => "status",
+            Self::BrokenStatus | Self::LateStatus => "status",
             Self::Deafness => "converge",
             Self::OldVersions => "contention",
             Self::HotLoop => "calls",
             Self::MissingRight => "rights",
-            Self::LateStatus => "status",
         }
     }
 }

@@ -28,6 +28,7 @@ use serde_json::{Value, json};
 pub use calls::{Call, FaultMark, actions, by_operator, count_by_action, writes};
 pub use faults::{Fault, FaultId, Parked};
 pub use organizations::{MemberState, Organization, OrganizationSetup};
+pub use python::command_line_python;
 pub use rights::Rights;
 pub use state::{AccountState, OidcProvider, Role};
 

@@ -118,18 +118,18 @@ impl Settings {
 
     /// The API server makes its own certificate at its first start, which its clients trust.
     pub(super) async fn admin_config(&self, api_server: &Process) -> Result<Config> {
-        let certificate = self.folder.join("pki/apiserver.crt");
+        // Written after the certificate: an empty one could be read, too, and a client of it would trust nobody.
+        let key = self.folder.join("pki/apiserver.key");
         let server = self.server_url();
         let admin = &self.tokens.admin;
         eventually("the API server's certificate", READY_DEADLINE, async || {
             if let Err(error) = api_server.check_running() {
                 return Ok(Some(Err(error)));
             }
-            Ok(certificate.exists().then_some(Ok(())))
+            Ok(key.exists().then_some(Ok(())))
         })
         .await??;
         let file = self.folder.write_kubeconfig("admin.kubeconfig", &server, "admin", admin)?;
-        // The file may be there before its content is.
-        eventually("a readable certificate", READY_DEADLINE, async || read_config(&file).await.map(Some)).await
+        read_config(&file).await
     }
 }

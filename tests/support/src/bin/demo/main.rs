@@ -6,17 +6,19 @@ mod account;
 mod diff;
 mod keep;
 mod organization;
+mod picture;
 mod screen;
 mod stage;
 mod steps;
 mod stop;
+mod tape;
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use testkit::Result;
 use testkit::process::process_exists;
+use testkit::{Error, Result};
 
 use screen::Screen;
 use stage::{OPERATOR, Stage};
@@ -25,28 +27,52 @@ use stop::{Stop, StopSignals};
 const USAGE: &str = "\
 Shows the operator at work on a Kubernetes API server and an AWS backend that it starts.
 
-Usage: demo [--keep]
+Usage: demo [--keep] [--record FILE]
 
-  --keep   leave everything running at the end, and print how to look at it; Ctrl-C ends it
+  --keep          leave everything running at the end, and print how to look at it; Ctrl-C ends it
+  --record FILE   draw the part from connecting to healing as an animated SVG
 ";
 
 /// Lines of the operator's log that a failure shows.
 const TAIL: usize = 40;
 
+/// What it is asked for.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Wishes {
+    keep: bool,
+    /// The file of the picture, from the repository's root.
+    record: Option<PathBuf>,
+    help: bool,
+}
+
+impl Wishes {
+    /// `None` if there is something that it does not know.
+    fn read(mut arguments: impl Iterator<Item = String>) -> Option<Self> {
+        let mut wishes = Self::default();
+        while let Some(argument) = arguments.next() {
+            match argument.as_str() {
+                "--keep" => wishes.keep = true,
+                "--record" => wishes.record = Some(arguments.next()?.into()),
+                "--help" | "-h" => wishes.help = true,
+                _ => return None,
+            }
+        }
+        Some(wishes)
+    }
+}
+
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let keep = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [] => false,
-        ["--keep"] => true,
-        ["--help" | "-h"] => return write(&mut std::io::stdout(), USAGE, ExitCode::SUCCESS),
-        _ => return complain(USAGE, 2),
+    let wishes = match Wishes::read(std::env::args().skip(1)) {
+        Some(Wishes { help: true, .. }) => return write(&mut std::io::stdout(), USAGE, ExitCode::SUCCESS),
+        Some(wishes) => wishes,
+        None => return complain(USAGE, 2),
     };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return complain(&format!("The demo cannot start: {error}\n"), 1),
     };
     runtime.block_on(async {
-        match run(keep).await {
+        match run(&wishes).await {
             Ok(code) => ExitCode::from(code),
             Err(text) => complain(&format!("\nThe demo failed: {text}\n"), 1),
         }
@@ -54,7 +80,7 @@ fn main() -> ExitCode {
 }
 
 /// Gives the exit code, or the text of a failure.
-async fn run(keep: bool) -> Result<u8, String> {
+async fn run(wishes: &Wishes) -> Result<u8, String> {
     let text = |error: testkit::Error| error.to_string();
     // Commands are shown with paths from here.
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
@@ -64,13 +90,13 @@ async fn run(keep: bool) -> Result<u8, String> {
     let mut stop = tokio::select! {
         biased;
         stop = signals.next() => Some(stop),
-        outcome = play(&mut stage, keep) => match outcome {
+        outcome = play(&mut stage, wishes) => match outcome {
             Ok(()) => None,
             Err(error) => return Err(explain(&error, stage.as_ref())),
         }
     };
     let mut code = stop.map_or(0, Stop::exit_code);
-    if let (None, true, Some(stage)) = (stop, keep, &stage) {
+    if let (None, true, Some(stage)) = (stop, wishes.keep, &stage) {
         let asked = tokio::select! {
             biased;
             asked = signals.next() => asked,
@@ -84,16 +110,22 @@ async fn run(keep: bool) -> Result<u8, String> {
     Ok(code)
 }
 
-async fn play(place: &mut Option<Stage>, keep: bool) -> Result<()> {
+async fn play(place: &mut Option<Stage>, wishes: &Wishes) -> Result<()> {
+    let keep = wishes.keep;
     let screen = Screen::new();
     steps::introduce(&screen)?;
     let stage = place.insert(Stage::start(screen, keep).await?);
     steps::install(stage).await?;
     steps::start_operator(stage).await?;
+    stage.screen.tape().roll(true);
     steps::connect(stage).await?;
     let before = steps::show_account(stage).await?;
     let attacked = steps::attack(stage, &before).await?;
     steps::heal(stage, &before, &attacked).await?;
+    stage.screen.tape().roll(false);
+    if let Some(file) = &wishes.record {
+        record(&stage.screen, file)?;
+    }
     steps::delete(stage).await?;
     let organization = organization::connect(stage).await?;
     organization::grow(stage, &organization).await?;
@@ -102,6 +134,21 @@ async fn play(place: &mut Option<Stage>, keep: bool) -> Result<()> {
         return keep::explain(stage).await;
     }
     organization::disconnect(stage).await
+}
+
+/// Draws what was recorded.
+fn record(screen: &Screen, file: &Path) -> Result<()> {
+    let io = |what: &str| {
+        let what = format!("cannot {what}");
+        move |source| Error::Io { what, source }
+    };
+    let here = std::env::current_dir().and_then(|root| root.canonicalize()).map_err(io("find the repository"))?;
+    let home = std::env::var("HOME").unwrap_or_default();
+    let private = [here.display().to_string(), home, std::env::temp_dir().display().to_string()];
+    // A home of one letter is the root, with which every path begins.
+    let private: Vec<String> = private.into_iter().filter(|path| path.len() > 1).collect();
+    let svg = picture::picture(screen.tape().lines(), &private).map_err(stage::failed)?;
+    std::fs::write(file, svg).map_err(io(&format!("write {}", file.display())))
 }
 
 /// Ends everything, and says so once it is so.
@@ -143,4 +190,22 @@ fn write(to: &mut impl Write, text: &str, code: ExitCode) -> ExitCode {
     // There is nobody to tell that nobody listens.
     let _ = to.write_all(text.as_bytes());
     code
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Option<Wishes> {
+        Wishes::read(line.split_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn wishes_are_read_or_refused() {
+        assert_eq!(read(""), Some(Wishes::default()));
+        let both = Wishes { keep: true, record: Some("a.svg".into()), help: false };
+        assert_eq!(read("--record a.svg --keep"), Some(both));
+        assert_eq!(read("--record"), None);
+        assert_eq!(read("--keep now"), None);
+    }
 }
