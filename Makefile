@@ -47,6 +47,7 @@ build: prerequisites ## Build the operator
 
 .PHONY: demo
 demo: prerequisites ## Show one account going to Ready, drifting and healing (KEEP=1 leaves it running; NODE=1: on a kubelet; RECORD=FILE.svg)
+	$(if $(and $(call is-on,$(NODE)),$(RECORD)),$(error RECORD draws the demo without NODE))
 	@echo "Building the operator and the demo (some minutes the first time) ..."
 	@$(CARGO) build $(WORKSPACE) --bins
 	@$(PARTS); exec $(if $(call is-on,$(NODE)),tests/node/run.sh "$(BIN)/port-aws-operator" demo,"$(BIN)/demo" \
