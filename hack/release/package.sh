@@ -48,7 +48,7 @@ replace "$readme" 'No public registry has the image: build it with `make image`,
   'The image is that of this release, by its digest. A mirror that keeps digests takes `--set image.repository=…`.'
 replace "$readme" "helm install port-aws-operator charts/port-aws-operator \\" \
   "helm install port-aws-operator port-aws-operator-$version.tgz \\"
-replace "$readme" "  --set image.repository=REGISTRY/port-aws-operator \\" ""
+replace "$readme" "  --set image.repository=registry.example.com/port-aws-operator \\" ""
 sed -i '/^helm install/,/^```$/{/^$/d}' "$readme"
 replace "$readme" "| **\`image\`** | | The operator's image. No public registry has it: push your own build, and name it here. |" \
   "| **\`image\`** | | The operator's image: that of this release. For a build of your own, empty the digest. |"
