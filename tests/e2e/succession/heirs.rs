@@ -131,7 +131,8 @@ async fn an_heir_that_goes_before_it_has_the_role_leaves_it_to_its_owner() -> Re
     it.delete("aws-second").await?;
     let deleted = |it: &Value| !it["metadata"]["deletionTimestamp"].is_null();
     it.until("aws-second", "its deletion is seen", deleted).await?;
-    // The claim never takes effect: the connection breaks before.
+    // The claim never takes effect: the connection breaks before, and that of each further try, too.
+    it.fault(Fault::cut_before().action("TagRole")).await?;
     it.world().backend().release(&parked.id, false, false).await?;
     it.gone("aws-second").await?;
     it.gone("aws-first").await?;
