@@ -28,7 +28,7 @@ const TWO_INTERVALS: Duration = Duration::from_mins(30);
 /// thousand simulations took.
 const MOST_IN_AN_HOUR: u64 = 4_000;
 /// How long is watched afterwards.
-const QUIET: Duration = Duration::from_hours(2);
+const QUIET: Duration = Duration::from_hours(1);
 
 fn key(name: &str) -> Key {
     (INTEGRATIONS, "team".to_owned(), name.to_owned())
@@ -89,8 +89,8 @@ async fn settle(world: &World) {
     let (calls, changes, statuses) =
         (now.calls - before.calls, now.changes - before.changes, now.statuses - before.statuses);
     // At most 8 pairs of resource and account, checked each 10 minutes or a little less with 4 calls each.
-    let most = 8 * 14 * 4 + 100;
-    if calls > most || changes > 0 || statuses > 12 {
+    let most = 8 * 7 * 4 + 50;
+    if calls > most || changes > 0 || statuses > 6 {
         let text = format!(
             "calls: {calls} to IAM, {changes} of them writes, and {statuses} writes of status in {QUIET:?} of quiet"
         );
