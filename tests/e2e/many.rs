@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 use testkit::{
     Result,
-    aws::{Call, Fault},
+    aws::{Call, Fault, OrganizationSetup},
     fixture::{Scenario, condition, unused_account},
 };
 
@@ -112,16 +112,35 @@ async fn integrations_that_share_an_account_keep_a_session_each() -> Result<()> 
     it.finish().await
 }
 
+/// As it is written, but for the ID of the organization's root.
 #[tokio::test]
-async fn every_sample_is_accepted() -> Result<()> {
-    let it = Scenario::builder("samples", OPERATOR).without_operator().start().await?;
-    let plane = it.world().plane();
+async fn every_sample_becomes_ready() -> Result<()> {
+    let mut it = Scenario::builder("samples", OPERATOR).without_operator().start().await?;
+    let (plane, backend) = (it.world().plane(), it.world().backend());
     plane.kubectl_apply(r#"{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "demo"}}"#).await?;
+    let setup = OrganizationSetup::new("999988887777").account("222233334444", None);
+    let organization = backend.organization(&setup).await?;
     let samples = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/samples");
-    let output = plane.kubectl(&["apply", "--dry-run=server", "-f", samples]).await?;
+    let mut files = 0;
+    for file in std::fs::read_dir(samples).expect("samples") {
+        let text = std::fs::read_to_string(file.expect("a sample").path()).expect("a sample");
+        plane.kubectl_apply(&text.replace("r-ab12", &organization.root_id)).await?;
+        files += 1;
+    }
+    assert_eq!(files, 4);
+    let credentials = backend.credentials("111122223333").await?;
+    let options = it.operator_options();
+    (options.namespaces, options.credentials) = (vec!["demo".to_owned()], Some(credentials));
+    it.start_operator().await?;
+    let args = ["wait", "--for=condition=Ready", "--timeout=60s", "--namespace=demo", "--all", "portawsintegration"];
+    let output = plane.kubectl(&args).await?;
     let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert_eq!(said.lines().count(), 6, "{said}");
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(said.lines().count(), 3, "{said}");
+    for (account, roles) in [("111122223333", 2), ("777788889999", 1), ("222233334444", 1), ("999988887777", 1)] {
+        let state = backend.state(account).await?;
+        assert_eq!(state.roles.len(), roles, "{account}: {state:?}");
+    }
     it.finish().await
 }
 
