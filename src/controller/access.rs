@@ -109,10 +109,10 @@ async fn publish(context: &Context, access: &PortAwsAccess) -> Result<Action, Ca
     if !wait.is_zero() {
         return Ok(Action::requeue(wait));
     }
-    let version = context.written_accesses().get(&name).and_then(|known| {
-        let version = known.status.version(&access.metadata);
-        version.map(str::to_owned)
-    });
+    let version = context
+        .written_accesses()
+        .get(&name)
+        .map_or_else(|| access.metadata.resource_version.clone(), |known| known.status.version(&access.metadata));
     let outcome = store::write_status(&context.leadership, &api, access, version.as_deref(), &status).await;
     if let Some(known) = context.written_accesses().get_mut(&name) {
         known.status.note(status, outcome.as_ref().map(|written| &written.metadata));

@@ -3,17 +3,12 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{
     Api, Resource,
-    api::{DynamicObject, Patch, PatchParams},
+    api::DynamicObject,
     core::{ApiResource, error_boundary::InvalidObject},
     runtime::controller::Action,
 };
 
-use super::{
-    cluster_call::{CallError, MANAGER},
-    context::Context,
-    memory::ResourceMemory,
-    store,
-};
+use super::{cluster_call::CallError, context::Context, memory::ResourceMemory, store};
 use crate::{
     api::{ABANDON, ConditionStatus, ConditionType, Conditions, FINALIZER, PortAwsIntegration, Reason, cut},
     domain::Owner,
@@ -78,14 +73,8 @@ async fn write_conditions(context: &Context, found: &InvalidObject, note: &str) 
     conditions.set(ConditionType::Stalled, ConditionStatus::True, Reason::InvalidSpec, note);
     status["conditions"] = serde_json::json!(conditions.finish());
     status["observedGeneration"] = serde_json::json!(generation);
-    let body = serde_json::json!({
-        "apiVersion": resource.api_version,
-        "kind": resource.kind,
-        "metadata": {"name": name, "resourceVersion": stored.metadata.resource_version},
-        "status": status,
-    });
-    let params = PatchParams::apply(MANAGER).force();
-    match context.leadership.tell(api.patch_status(&name, &params, &Patch::Apply(&body))).await {
+    let version = stored.metadata.resource_version.as_deref();
+    match store::apply_status(&context.leadership, &api, &resource, &name, version, &status).await {
         // An object that breaks its schema cannot be written at all; the event has told of it.
         Err(CallError::Kubernetes(error)) if matches!(&*error, kube::Error::Api(status) if status.is_invalid()) => {
             Ok(())

@@ -213,11 +213,10 @@ async fn publish(
             return Ok(Some(wait));
         }
         let api = store::integrations(&context.client, object);
-        let version = context.resources().get(resource).and_then(|memory| {
-            let version = memory.written.version(&object.metadata);
-            version.map(str::to_owned)
-        });
-        let version = version.or_else(|| object.metadata.resource_version.clone());
+        let version = context.resources().get(resource).map_or_else(
+            || object.metadata.resource_version.clone(),
+            |memory| memory.written.version(&object.metadata),
+        );
         let outcome = store::write_status(&context.leadership, &api, object, version.as_deref(), &status).await;
         if let Some(memory) = context.resources().get_mut(resource) {
             if outcome.is_ok() {

@@ -1,11 +1,12 @@
 //! Writes to the resources themselves: status and finalizers. None starts unless the Lease lasts for it.
 
-use std::{borrow::Cow, fmt::Debug};
+use std::fmt::Debug;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::{Patch, PatchParams},
+    core::ApiResource,
 };
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -27,8 +28,8 @@ where
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct StatusApply<'a, S> {
-    api_version: Cow<'static, str>,
-    kind: Cow<'static, str>,
+    api_version: &'a str,
+    kind: &'a str,
     metadata: serde_json::Value,
     status: &'a S,
 }
@@ -48,14 +49,30 @@ where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
     S: Serialize + Debug,
 {
+    apply_status(leadership, api, &ApiResource::erase::<K>(&()), &object.name_any(), version, status).await
+}
+
+/// The same for an object that may not be readable as its kind.
+pub(super) async fn apply_status<K, S>(
+    leadership: &Leadership,
+    api: &Api<K>,
+    resource: &ApiResource,
+    name: &str,
+    version: Option<&str>,
+    status: &S,
+) -> Result<K, CallError>
+where
+    K: Clone + Debug + DeserializeOwned,
+    S: Serialize + Debug,
+{
     let body = StatusApply {
-        api_version: K::api_version(&()),
-        kind: K::kind(&()),
-        metadata: serde_json::json!({"name": object.name_any(), "resourceVersion": version}),
+        api_version: &resource.api_version,
+        kind: &resource.kind,
+        metadata: serde_json::json!({"name": name, "resourceVersion": version}),
         status,
     };
     let params = PatchParams::apply(MANAGER).force();
-    leadership.tell(api.patch_status(&object.name_any(), &params, &Patch::Apply(&body))).await
+    leadership.tell(api.patch_status(name, &params, &Patch::Apply(&body))).await
 }
 
 /// Sets or takes off a finalizer, against the version of the object that was read: a change in between

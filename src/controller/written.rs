@@ -52,9 +52,11 @@ impl<S: Clone + PartialEq> Written<S> {
     }
 
     /// The version that the next write is against: that of the last write, if the object is older.
-    pub(super) fn version<'a>(&'a self, metadata: &'a ObjectMeta) -> Option<&'a str> {
-        let ours = self.last.as_ref().filter(|_| self.is_ahead_of(metadata)).map(|(version, _)| version.as_str());
-        ours.or(metadata.resource_version.as_deref())
+    pub(super) fn version(&self, metadata: &ObjectMeta) -> Option<String> {
+        match &self.last {
+            Some((version, _)) if self.is_ahead_of(metadata) => Some(version.clone()),
+            _ => metadata.resource_version.clone(),
+        }
     }
 
     /// The status to compare with and build on: the one in the object, unless the object is older than our own
@@ -93,6 +95,8 @@ mod tests {
         assert_eq!(written.former(&version("9"), Some(&"shown")), Some("shown"));
         written.note("ours", Ok(&version("10")));
         assert_eq!(written.former(&version("9"), Some(&"shown")), Some("ours"));
+        assert_eq!(written.version(&version("9")).as_deref(), Some("10"));
+        assert_eq!(written.version(&version("11")).as_deref(), Some("11"));
         assert_eq!(written.former(&version("10"), Some(&"shown")), Some("shown"));
         assert_eq!(written.former(&version("none"), Some(&"shown")), Some("shown"));
     }
