@@ -1,6 +1,6 @@
 //! What is there before the first command of a page, or of a part of it.
 
-use std::time::Duration;
+use std::{fmt::Debug, time::Duration};
 
 use serde_json::{Value, json};
 use testkit::{Error, Result, wait::eventually};
@@ -160,7 +160,7 @@ async fn attach(stage: &Stage, policy: &str) -> Result<()> {
     let iam = stage.backend.iam(ACCOUNT).await?;
     let policy = format!("arn:aws:iam::aws:policy/{policy}");
     let attached = iam.attach_role_policy().role_name(ROLE).policy_arn(policy).send().await;
-    attached.map_err(|error| Error::Setup(format!("{:?}", error.into_service_error())))?;
+    attached.map_err(refused)?;
     let look = ["annotate", "portawsintegration", "production", "-n", "demo", "integrations.port.io/requestedAt=once"];
     kubectl(&stage.plane, &look).await.map(drop)
 }
@@ -216,7 +216,7 @@ async fn make_target(stage: &Stage, account: &str) -> Result<()> {
     let iam = stage.backend.iam(account).await?;
     let rights = published("target").await?.to_string();
     let put = iam.put_role_policy().role_name("PortAwsOperator").policy_name("rights").policy_document(rights);
-    put.send().await.map(drop).map_err(|error| Error::Setup(format!("{:?}", error.into_service_error())))
+    put.send().await.map(drop).map_err(refused)
 }
 
 /// What Port's stack makes.
@@ -224,7 +224,7 @@ async fn make_stack(stage: &Stage) -> Result<()> {
     let iam = stage.backend.iam(ACCOUNT).await?;
     let provider = iam.create_open_id_connect_provider().url(format!("https://{ISSUER}"));
     let made = provider.client_id_list("sts.amazonaws.com").send().await;
-    made.map_err(|error| Error::Setup(format!("{:?}", error.into_service_error())))?;
+    made.map_err(refused)?;
     let subject = "system:serviceaccount:the-subject-of-the-role";
     let trust = json!({"Version": "2012-10-17", "Statement": [{
         "Effect": "Allow",
@@ -237,11 +237,16 @@ async fn make_stack(stage: &Stage) -> Result<()> {
     }]});
     make_role(stage, ACCOUNT, ROLE, &trust).await?;
     let attach = iam.attach_role_policy().role_name(ROLE).policy_arn("arn:aws:iam::aws:policy/ReadOnlyAccess");
-    attach.send().await.map(drop).map_err(|error| Error::Setup(format!("{:?}", error.into_service_error())))
+    attach.send().await.map(drop).map_err(refused)
 }
 
 async fn make_role(stage: &Stage, account: &str, name: &str, trust: &Value) -> Result<()> {
     let iam = stage.backend.iam(account).await?;
     let made = iam.create_role().role_name(name).assume_role_policy_document(trust.to_string()).send().await;
-    made.map(drop).map_err(|error| Error::Setup(format!("{:?}", error.into_service_error())))
+    made.map(drop).map_err(refused)
+}
+
+/// A call to IAM that failed, as an error of the test's.
+fn refused(error: impl Debug) -> Error {
+    Error::Setup(format!("{error:?}"))
 }
