@@ -5,18 +5,7 @@ export KUBECONFIG=$STATE/admin.kubeconfig
 # Nothing is outside.
 export no_proxy='*'
 BACKEND=http://127.0.0.1:5000
-
-# kubeconfig NAME TOKEN
-kubeconfig() {
-  cat >"$STATE/$1.kubeconfig" <<YAML
-apiVersion: v1
-kind: Config
-clusters: [{name: c, cluster: {server: "https://127.0.0.1:6443", certificate-authority: $STATE/pki/apiserver.crt}}]
-users: [{name: u, user: {token: $2}}]
-contexts: [{name: x, context: {cluster: c, user: u, namespace: port-aws-operator}}]
-current-context: x
-YAML
-}
+export API_SERVER=https://127.0.0.1:6443
 
 control_plane() {
   echo 'admin,admin,admin,"system:masters"' >"$STATE/tokens.csv"
@@ -36,7 +25,7 @@ YAML
     --service-cluster-ip-range=10.0.0.0/24 --disable-admission-plugins=ServiceAccount \
     --endpoint-reconciler-type=none --audit-policy-file="$STATE/audit.yaml" --audit-log-path="$STATE/audit.log"
   until_true 60 "the API server's certificate" test -s "$STATE/pki/apiserver.crt"
-  kubeconfig admin admin
+  kubeconfig admin admin port-aws-operator
   until_true 60 "the API server" kubectl get --raw /readyz
   # Argo CD deletes in the foreground, which the garbage collector carries out, and it waits for the Deployment and its
   # budget.

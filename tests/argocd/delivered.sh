@@ -73,7 +73,7 @@ AWS_ACCESS_KEY_ID=\1\nAWS_SECRET_ACCESS_KEY=\2\nAWS_SESSION_TOKEN=\3/p' | grep .
 run_operator() {
   local arguments variables token
   token=$(kubectl create token port-aws-operator --namespace "$NAMESPACE" --duration=2h)
-  kubeconfig operator "$token"
+  kubeconfig operator "$token" "$NAMESPACE"
   mapfile -t arguments < <(kubectl get deployment port-aws-operator --namespace "$NAMESPACE" --output \
     'jsonpath={range .spec.template.spec.containers[0].args[*]}{@}{"\n"}{end}')
   mapfile -t variables < <(credentials)

@@ -37,10 +37,6 @@ role_trusts_port() {
   grep -F 'arn:aws:iam::aws:policy/ReadOnlyAccess' "$STATE/role.json"
 }
 
-holder() {
-  kubectl get lease port-aws-operator --namespace "$NAMESPACE" --output 'jsonpath={.spec.holderIdentity}'
-}
-
 holder_is_not() {
   local now
   now=$(holder)

@@ -3,6 +3,7 @@
 
 ADDRESS=10.77.0.1
 AWS_URL=http://$ADDRESS:4566
+export API_SERVER=https://$ADDRESS:6443
 NODE_NAME=node
 export KUBECONFIG=$STATE/admin.kubeconfig
 # Only those of the tests: a helm or kubectl of the machine may be of any version.
@@ -10,18 +11,6 @@ export HOME=$STATE PATH=$STATE/bin:$PATH
 mkdir -p "$STATE/bin"
 ln -s "$HELM" "$STATE/bin/helm"
 ln -s "$TOOLS/kubectl" "$STATE/bin/kubectl"
-
-# kubeconfig FILE USER: a user of tokens.csv, whose token is its name.
-kubeconfig() {
-  cat >"$STATE/$1.kubeconfig" <<YAML
-apiVersion: v1
-kind: Config
-clusters: [{name: c, cluster: {server: "https://$ADDRESS:6443", certificate-authority: $STATE/pki/apiserver.crt}}]
-users: [{name: u, user: {token: $1}}]
-contexts: [{name: x, context: {cluster: c, user: u}}]
-current-context: x
-YAML
-}
 
 network() {
   mount -t tmpfs tmpfs /run
@@ -57,7 +46,8 @@ CSV
     --service-account-signing-key-file="$STATE/sa.key" --service-cluster-ip-range=10.96.0.0/16 \
     --allow-privileged=true --kubelet-preferred-address-types=InternalIP
   until_true 60 "the API server's certificate" test -s "$STATE/pki/apiserver.crt"
-  for user in admin node controller-manager scheduler proxy; do kubeconfig $user; done
+  # The token of each is its name.
+  for user in admin node controller-manager scheduler proxy; do kubeconfig $user $user; done
   until_true 60 "the API server" kubectl get --raw /readyz
   # The default of 20 requests a second would make the first service account come late.
   start kube-controller-manager "$TOOLS/kube-controller-manager" --kubeconfig="$STATE/controller-manager.kubeconfig" \

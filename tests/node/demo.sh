@@ -52,7 +52,7 @@ heal() {
 
 take_over() {
   local before
-  before=$(kubectl get lease port-aws-operator --namespace "$NAMESPACE" --output 'jsonpath={.spec.holderIdentity}')
+  before=$(holder)
   title "4. Delete the Pod that acts"
   run kubectl delete pod --namespace "$NAMESPACE" "${before%_*}"
   run kubectl rollout status deployment/port-aws-operator --namespace "$NAMESPACE" --timeout 60s

@@ -20,3 +20,8 @@ restrict_namespace() {
 role() {
   "$AWS_PYTHON" tests/node/aws.py "$AWS_URL" role "$ROLE"
 }
+
+# The Pod that acts, and a part of its own.
+holder() {
+  kubectl get lease port-aws-operator --namespace "$NAMESPACE" --output 'jsonpath={.spec.holderIdentity}'
+}

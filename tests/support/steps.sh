@@ -51,6 +51,18 @@ start_etcd() {
     --unsafe-no-fsync --log-level error
 }
 
+# kubeconfig NAME TOKEN [NAMESPACE]: for the API server at $API_SERVER.
+kubeconfig() {
+  cat >"$STATE/$1.kubeconfig" <<YAML
+apiVersion: v1
+kind: Config
+clusters: [{name: c, cluster: {server: "$API_SERVER", certificate-authority: $STATE/pki/apiserver.crt}}]
+users: [{name: u, user: {token: $2}}]
+contexts: [{name: x, context: {cluster: c, user: u, namespace: ${3:-default}}}]
+current-context: x
+YAML
+}
+
 kubectl() {
   "$TOOLS/kubectl" "$@"
 }
