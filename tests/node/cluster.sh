@@ -139,11 +139,38 @@ aws() {
   "$AWS_PYTHON" tests/node/aws.py "$AWS_URL" prepare
 }
 
+# probe SERVICE_ACCOUNT [ARGUMENT...]: which variables a Pod of it would have.
+probe() {
+  local account=$1
+  shift
+  kubectl run probe --image=none --env=PROBE=1 --overrides "{\"spec\": {\"serviceAccountName\": \"$account\"}}" \
+    --dry-run=server --output 'jsonpath={.spec.containers[0].env[*].name}' "$@"
+}
+
+has_role() {
+  probe irsa | grep -w AWS_ROLE_ARN
+}
+
+is_refused_without_role() {
+  ! probe default --labels=app.kubernetes.io/name=port-aws-operator 2>"$STATE/probe.log" &&
+    grep -F "its ServiceAccount is not known yet" "$STATE/probe.log"
+}
+
+# Pods get roles from now on: a policy that was accepted takes a while to act.
+irsa() {
+  kubectl create serviceaccount irsa >/dev/null
+  kubectl annotate serviceaccount irsa eks.amazonaws.com/role-arn=probe >/dev/null
+  until_true 30 "the stand-in for the webhook of EKS" kubectl apply --filename tests/node/irsa.yaml
+  until_true 30 "roles for Pods" has_role
+  until_true 30 "the refusal of a Pod without a role" is_refused_without_role
+  kubectl delete serviceaccount irsa >/dev/null
+}
+
 start_cluster() {
   network
   dns
   aws
   control_plane
   node
-  until_true 30 "the stand-in for the webhook of EKS" kubectl apply --filename tests/node/irsa.yaml
+  irsa
 }
