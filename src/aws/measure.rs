@@ -24,12 +24,16 @@ use aws_smithy_runtime_api::{
 };
 use aws_smithy_types::config_bag::{ConfigBag, Storable, StoreReplace};
 
-use super::classify::{Fault, classify};
+use super::{
+    classify::{Fault, classify},
+    unanswered::Unanswered,
+};
 use crate::telemetry::metrics::{Metrics, Word};
 
-/// IAM.
-pub(super) fn iam(config: &SdkConfig, metrics: &Metrics) -> aws_sdk_iam::Client {
+/// IAM. Writes that have no answer are noted.
+pub(super) fn iam(config: &SdkConfig, metrics: &Metrics, unanswered: &Unanswered) -> aws_sdk_iam::Client {
     let config = aws_sdk_iam::config::Builder::from(config).interceptor(Measure(metrics.clone()));
+    let config = config.interceptor(unanswered.clone());
     aws_sdk_iam::Client::from_conf(config.build())
 }
 
@@ -200,17 +204,11 @@ fn outcome(operation: &str, context: &FinalizerInterceptorContextRef<'_>) -> Wor
 mod tests {
     use std::collections::BTreeSet;
 
-    use aws_config::BehaviorVersion;
-    use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
-    use aws_smithy_runtime_api::client::http::{
-        HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
-    };
-    use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
-    use aws_smithy_types::body::SdkBody;
-
     use super::*;
     use crate::{
         api::Reason,
+        aws::canned::{Canned, config},
+        clock::Clock,
         policy::published::{Published, tests::defaults},
     };
 
@@ -224,35 +222,8 @@ mod tests {
         assert_eq!(published, OPERATIONS.iter().map(|name| (*name).to_owned()).collect());
     }
 
-    /// Answers each request with the same status and body; never, without a status.
-    #[derive(Debug, Clone)]
-    struct Canned(Option<u16>, &'static str);
-
-    impl HttpClient for Canned {
-        fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
-            SharedHttpConnector::new(self.clone())
-        }
-    }
-
-    impl HttpConnector for Canned {
-        fn call(&self, _: HttpRequest) -> HttpConnectorFuture {
-            match self.0 {
-                Some(status) => {
-                    HttpConnectorFuture::ready(Ok(HttpResponse::new(status.try_into().unwrap(), SdkBody::from(self.1))))
-                }
-                None => HttpConnectorFuture::new(std::future::pending()),
-            }
-        }
-    }
-
-    fn config(answer: Canned) -> SdkConfig {
-        let credentials = Credentials::new("AKIDEXAMPLE", "secret", None, None, "test");
-        SdkConfig::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(aws_config::Region::new("eu-west-1"))
-            .credentials_provider(SharedCredentialsProvider::new(credentials))
-            .http_client(answer)
-            .build()
+    fn unanswered() -> Unanswered {
+        Unanswered::new(Clock::system())
     }
 
     fn has(metrics: &Metrics, operation: &str, outcome: &str, count: u32) -> bool {
@@ -265,7 +236,8 @@ mod tests {
         const XML: &str = "<ErrorResponse><Error><Code>AccessDenied</Code><Message>m</Message></Error></ErrorResponse>";
         const JSON: &str = r#"{"__type":"AWSOrganizationsNotInUseException","message":"m"}"#;
         let metrics = Metrics::default();
-        let denied = iam(&config(Canned(Some(403), XML)), &metrics).get_role().role_name("a").send().await;
+        let denied =
+            iam(&config(Canned(Some(403), XML)), &metrics, &unanswered()).get_role().role_name("a").send().await;
         assert!(denied.is_err());
         assert!(has(&metrics, "GetRole", &Reason::AccessDenied.to_string(), 1), "{}", metrics.render());
         let denied = sts(&config(Canned(Some(403), XML)), &metrics).get_caller_identity().send().await;
@@ -279,7 +251,7 @@ mod tests {
     #[tokio::test]
     async fn a_call_that_nobody_waits_for_any_more_is_counted_too() {
         let metrics = Metrics::default();
-        let client = iam(&config(Canned(None, "")), &metrics);
+        let client = iam(&config(Canned(None, "")), &metrics, &unanswered());
         let mut call = Box::pin(client.get_role().role_name("a").send());
         assert!(futures::poll!(call.as_mut()).is_pending());
         assert!(!has(&metrics, "GetRole", "Cancelled", 1), "{}", metrics.render());

@@ -2,6 +2,9 @@
 
 mod ambient;
 mod assumed;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod canned;
 mod classify;
 mod credentials;
 mod execute;
@@ -10,6 +13,7 @@ mod measure;
 mod observe;
 mod organizations;
 mod reach;
+mod unanswered;
 
 use std::{
     collections::BTreeMap,
@@ -23,6 +27,7 @@ pub use classify::{AwsError, Fault, classify};
 pub use credentials::CredentialsError;
 pub use organizations::OrganizationsApi;
 pub use reach::{Errand, Visitor};
+use unanswered::Unanswered;
 
 use crate::{clock::Clock, domain::AccountId, schedule::TokenBucket, telemetry::metrics::Metrics};
 
@@ -85,6 +90,7 @@ pub struct Aws {
     ambient: Ambient,
     assumed: assumed::Assumed,
     paces: Arc<Mutex<BTreeMap<AccountId, Pace>>>,
+    unanswered: Unanswered,
     clock: Clock,
 }
 
@@ -93,7 +99,8 @@ impl Aws {
     /// to `AssumeRole` in the long run.
     #[must_use]
     pub fn new(ambient: Ambient, clock: Clock, assume_per_second: f64) -> Self {
-        Self { ambient, assumed: assumed::Assumed::new(clock, assume_per_second), paces: Arc::default(), clock }
+        let (assumed, unanswered) = (assumed::Assumed::new(clock, assume_per_second), Unanswered::new(clock));
+        Self { ambient, assumed, paces: Arc::default(), unanswered, clock }
     }
 
     /// Whose the operator's own credentials are.
@@ -152,12 +159,20 @@ impl Aws {
         self.assumed.count()
     }
 
+    /// When the latest attempt at a write to IAM began that nobody answered, by the operator's clock: it may take
+    /// effect still.
+    #[must_use]
+    pub fn unanswered(&self) -> Option<Duration> {
+        self.unanswered.latest()
+    }
+
     fn metrics(&self) -> &Metrics {
         self.ambient.metrics()
     }
 
     fn api(&self, account: &AccountId, config: &aws_config::SdkConfig) -> AccountApi {
-        AccountApi { iam: measure::iam(config, self.metrics()), pace: self.pace(account) }
+        let iam = measure::iam(config, self.metrics(), &self.unanswered);
+        AccountApi { iam, pace: self.pace(account) }
     }
 
     fn pace(&self, account: &AccountId) -> Pace {

@@ -48,6 +48,12 @@ impl CallError {
         matches!(&**cause, kube::Error::Api(status) if status.code == 409)
     }
 
+    /// Whether there is no such object.
+    pub(super) fn is_not_found(&self) -> bool {
+        let Self::Kubernetes(cause) = self else { return false };
+        matches!(&**cause, kube::Error::Api(status) if status.is_not_found())
+    }
+
     /// Whether the write was refused because the object is another by now.
     pub(super) fn is_outdated(&self) -> bool {
         let Self::Kubernetes(cause) = self else { return false };

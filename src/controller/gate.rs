@@ -9,7 +9,7 @@ use std::{
 use super::{
     cluster_call::CallError,
     context::{Context, Snapshot},
-    memory::Asked,
+    memory::{Asked, ResourceMemory},
 };
 use crate::{
     api::{PortAwsIntegration, PortAwsIntegrationSpec},
@@ -48,7 +48,7 @@ pub(super) fn for_one_account(object: &PortAwsIntegration) -> PortAwsIntegration
 pub(super) struct Superseded;
 
 impl Context {
-    /// The object as it is now, if an account of it is to be visited.
+    /// The object as it is now, if an account of it is to be visited and it holds on to what it made.
     pub(super) fn snapshot(&self, key: &WorkKey) -> Option<Snapshot> {
         let (object, is_listed) = self.with_object(&key.resource, |object| {
             let listed = object.spec.accounts.iter().any(|account| account == key.account.as_str());
@@ -56,7 +56,8 @@ impl Context {
         })?;
         let object = Arc::new(object);
         let resources = self.resources();
-        let memory = resources.get(&key.resource).filter(|memory| Some(&memory.uid) == object.metadata.uid.as_ref())?;
+        let same = |memory: &&ResourceMemory| Some(&memory.uid) == object.metadata.uid.as_ref() && !memory.released;
+        let memory = resources.get(&key.resource).filter(same)?;
         let account = memory.accounts.get(&key.account)?.clone();
         let requested_at = Asked::of(&object).requested_at;
         let access_version = self.access_version(&object.spec.access_ref.name);

@@ -124,7 +124,7 @@ impl Leadership {
 
 /// The part of a process in the election, from its first look at the Lease to its release.
 pub(super) struct Campaign {
-    end: oneshot::Sender<()>,
+    end: oneshot::Sender<Option<Duration>>,
     task: JoinHandle<()>,
 }
 
@@ -168,12 +168,13 @@ impl Campaign {
         }
     }
 
-    /// Lets the Lease go, so that another takes it at once.
+    /// Lets the Lease go, so that another takes it at once. If a write to AWS has no answer that began at
+    /// `unanswered`, and may take effect still, the Lease is left to run out instead: it lasts for that.
     ///
     /// # Errors
     /// If the campaign has ended abnormally before.
-    pub(super) async fn end(self) -> Result<(), String> {
-        let _ = self.end.send(());
+    pub(super) async fn end(self, unanswered: Option<Duration>) -> Result<(), String> {
+        let _ = self.end.send(unanswered);
         self.task.await.map_err(|error| format!("the election ended abnormally: {error}"))
     }
 }
@@ -192,13 +193,13 @@ struct Candidate {
 }
 
 impl Candidate {
-    async fn run(mut self, mut ended: oneshot::Receiver<()>) {
+    async fn run(mut self, mut ended: oneshot::Receiver<Option<Duration>>) {
         let mut wait = Duration::ZERO;
-        loop {
+        let unanswered = loop {
             self.health.beat(PART, patience(wait, self.options.times.cluster_call()));
             tokio::select! {
                 biased;
-                _ = &mut ended => break,
+                unanswered = &mut ended => break unanswered.ok().flatten(),
                 () = tokio::time::sleep(wait) => {}
             }
             wait = match self.round().await {
@@ -215,9 +216,9 @@ impl Candidate {
                 let _ = ended.await;
                 return;
             }
-        }
+        };
         self.health.end(PART);
-        self.release().await;
+        self.release(unanswered).await;
     }
 
     /// Bounds a call in time. Not by the Lease, which is what the call is about.
@@ -280,8 +281,16 @@ impl Candidate {
         Ok(())
     }
 
-    async fn release(mut self) {
+    async fn release(mut self, unanswered: Option<Duration>) {
         if !matches!(*self.told.borrow(), Standing::Holding(_)) {
+            return;
+        }
+        let times = self.options.times;
+        if unanswered.is_some_and(|began| self.clock.now() < began + times.aws_call() + times.spare()) {
+            tracing::warn!(
+                lease = %self.options.name,
+                "the lease is not released, and runs out, as a write to AWS had no answer and may take effect still"
+            );
             return;
         }
         // From here on it may be another's.

@@ -50,6 +50,9 @@ pub(super) struct ResourceMemory {
     pub(super) written: Written<PortAwsIntegrationStatus>,
     /// The version of the object that the finalizer was last written to.
     pub(super) finalized: Option<String>,
+    /// Whether the API server has taken the finalizer off. A watch that lags behind still shows it: nothing more is
+    /// done for the object then, as it may be gone.
+    pub(super) released: bool,
     /// What visits were last asked for.
     pub(super) asked: Option<Asked>,
     /// Since when the access object is missing.
@@ -115,6 +118,7 @@ impl ResourceMemory {
             durable: BTreeSet::new(),
             written: Written::default(),
             finalized: None,
+            released: false,
             asked: None,
             access_missing_since: None,
             pace: TokenBucket::new(STATUS_BURST, STATUS_PER_SECOND),

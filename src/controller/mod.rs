@@ -121,7 +121,7 @@ pub async fn run(client: Client, aws: Aws, options: Options, stop: watch::Receiv
         }
         options.metrics.set_leader(true);
         options.health.set(Readiness::Starting);
-        act(client, aws, options, leadership.clone(), stop).await
+        act(client, aws.clone(), options, leadership.clone(), stop).await
     };
     let outcome = tokio::select! {
         biased;
@@ -129,7 +129,7 @@ pub async fn run(client: Client, aws: Aws, options: Options, stop: watch::Receiv
         error = Campaign::broken(&mut campaign) => return Err(error),
     };
     if let Some(campaign) = campaign {
-        campaign.end().await?;
+        campaign.end(aws.unanswered()).await?;
     }
     match leadership.lost_to() {
         Some(holder) => {

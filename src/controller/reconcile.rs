@@ -40,11 +40,12 @@ pub(super) async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Re
             context.forget(&resource);
             return Ok(Action::await_change());
         }
+        if context.resources().get(&resource).is_some_and(|memory| memory.released) {
+            return Ok(Action::await_change());
+        }
         match finalize::decide(&context, &resource, object).await {
             finalize::Decision::Done => {
-                write_finalizer(&context, object, false).await?;
-                context.note_deleted(&resource, object);
-                context.forget(&resource);
+                release(&context, &resource, object).await?;
                 return Ok(Action::await_change());
             }
             finalize::Decision::Wait(targets, view, again) => (targets, view, again),
@@ -164,6 +165,21 @@ fn access_missing(
     } else {
         (targets, View::AccessMissing(message), Some(left))
     }
+}
+
+/// Takes the finalizer off. What is remembered goes once the watch shows it, too.
+async fn release(context: &Context, resource: &Owner, object: &PortAwsIntegration) -> Result<(), CallError> {
+    match write_finalizer(context, object, false).await {
+        // An earlier try has done it, whose answer was lost.
+        Err(error) if error.is_not_found() => {}
+        other => other?,
+    }
+    context.note_deleted(resource, object);
+    context.stand_still(resource);
+    if let Some(memory) = context.resources().get_mut(resource) {
+        memory.released = true;
+    }
+    Ok(())
 }
 
 async fn write_finalizer(context: &Context, object: &PortAwsIntegration, wanted: bool) -> Result<(), CallError> {

@@ -98,6 +98,32 @@ async fn one_that_does_not_lead_writes_no_event_and_no_finalizer() {
     assert_eq!(write(&leadership(Standing::Alone)).await, (true, true, true, false));
 }
 
+#[tokio::test]
+async fn the_lease_is_kept_while_a_write_without_an_answer_may_take_effect() {
+    let api = Silent::new();
+    let was_released = async |unanswered: Option<Duration>| {
+        let clock = Clock::system();
+        let (told, _) = watch::channel(Standing::Holding(clock.now() + Duration::from_secs(60)));
+        let options =
+            LeaseOptions { namespace: "b".to_owned(), name: "a".to_owned(), identity: "me".to_owned(), times: brief() };
+        let candidate = Candidate {
+            api: Api::namespaced(api.client.clone(), "b"),
+            election: Election::new("me".to_owned(), options.times),
+            lease: None,
+            stands_by_for: None,
+            options,
+            clock,
+            health: Health::new(clock),
+            told,
+        };
+        let began = unanswered.map(|ago| clock.now().saturating_sub(ago));
+        candidate.release(began).await;
+        api.was_asked()
+    };
+    assert!(was_released(None).await);
+    assert!(!was_released(Some(Duration::ZERO)).await);
+}
+
 #[test]
 fn a_round_of_slow_calls_is_not_stuck() {
     let (wait, call) = (Duration::from_secs(10), Duration::from_secs(10));

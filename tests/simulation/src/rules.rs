@@ -293,10 +293,10 @@ pub fn lease_written(state: &mut State, lease: &Value, _now: Duration) {
     state.record.holder = lease["spec"]["holderIdentity"].as_str().map(str::to_owned);
 }
 
-/// A status was written.
-pub fn status_written(state: &mut State, before: &Value, after: &Value) {
+/// A status was written, which was so long under way.
+pub fn status_written(state: &mut State, before: &Value, after: &Value, took: Duration) {
     let mut broken = testkit::kstatus::check(after);
-    broken.extend(testkit::kstatus::check_transition(before, after));
+    broken.extend(testkit::kstatus::check_late_transition(before, after, testkit::kstatus::USUAL + took));
     state.record.broken.extend(broken.into_iter().map(|text| format!("status: {text}: {}", after["status"])));
 }
 

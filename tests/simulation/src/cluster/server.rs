@@ -38,6 +38,8 @@ struct Asked {
     is_status: bool,
     query: String,
     body: Value,
+    /// When it was sent; it may be long under way.
+    sent: Duration,
 }
 
 /// A client of a model server.
@@ -65,7 +67,7 @@ impl Server {
             if self.instance.is_dead() {
                 std::future::pending::<()>().await;
             }
-            let asked = read(request).await?;
+            let asked = read(request, self.world.now()).await?;
             if asked.query.contains("watch=") {
                 return Ok(self.watch(&asked));
             }
@@ -166,7 +168,7 @@ impl Server {
             // Events are counted, and not kept.
             (_, EVENTS) => Ok(asked.body.clone()),
             ("PUT", LEASES) => self.put_lease(&mut state, &key, &asked.body),
-            ("PATCH", _) if asked.is_status => patch_status(&mut state, &key, &asked.body, now, &moment),
+            ("PATCH", _) if asked.is_status => patch_status(&mut state, &key, asked, now, &moment),
             ("PATCH", _) => self.patch_finalizers(&mut state, &key, &asked.body, &moment),
             _ => Err(Refused::NotFound),
         }
@@ -217,7 +219,8 @@ fn gone(state: &mut State, key: &Key, before: &Value, now: Duration, moment: &st
     }
 }
 
-fn patch_status(state: &mut State, key: &Key, body: &Value, now: Duration, moment: &str) -> Result<Value, Refused> {
+fn patch_status(state: &mut State, key: &Key, asked: &Asked, now: Duration, moment: &str) -> Result<Value, Refused> {
+    let body = &asked.body;
     let stored = state.cluster.get(key).ok_or(Refused::NotFound)?;
     // As in a custom resource's status, no other metadata counts.
     let version = &body["metadata"]["resourceVersion"];
@@ -254,7 +257,7 @@ fn patch_status(state: &mut State, key: &Key, body: &Value, now: Duration, momen
         object["status"] = status;
         object["metadata"]["managedFields"] = json!([{"time": moment}]);
     })?;
-    rules::status_written(state, &before, &stored);
+    rules::status_written(state, &before, &stored, now.saturating_sub(asked.sent));
     if state.mutation == Some(Mutation::HotLoop) && key.0 == INTEGRATIONS {
         let version = stored["metadata"]["resourceVersion"].clone();
         return state.cluster.change(key, |object| {
@@ -264,7 +267,7 @@ fn patch_status(state: &mut State, key: &Key, body: &Value, now: Duration, momen
     Ok(stored)
 }
 
-async fn read(request: Request<Body>) -> io::Result<Asked> {
+async fn read(request: Request<Body>, sent: Duration) -> io::Result<Asked> {
     let (parts, body) = request.into_parts();
     let bytes = body.collect().await.map_err(io::Error::other)?.to_bytes();
     let body: Value = serde_json::from_slice(&bytes).unwrap_or_default();
@@ -286,6 +289,7 @@ async fn read(request: Request<Body>) -> io::Result<Asked> {
         is_status: path.get(at + 2) == Some(&"status"),
         query: parts.uri.query().unwrap_or_default().to_owned(),
         body,
+        sent,
     })
 }
 
