@@ -3,7 +3,10 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::KubeSchema;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{DeserializeOwned, IntoDeserializer, value, value::StringDeserializer},
+};
 
 use super::Reason;
 
@@ -79,6 +82,7 @@ pub struct AccountStatus {
     /// ID of the account.
     pub id: String,
     /// State of the account.
+    #[serde(deserialize_with = "known_state")]
     pub state: AccountState,
     /// Why it is in that state, in one word.
     pub reason: String,
@@ -93,7 +97,7 @@ pub struct AccountStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role_id: Option<String>,
     /// Whether Port has used the role.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "known_use")]
     pub used: Option<Use>,
 }
 
@@ -105,6 +109,24 @@ impl AccountStatus {
         let gone = [AccountState::Removed, AccountState::NotAllowed, AccountState::AccountSuspended];
         self.state == AccountState::Ready || (self.used.is_some() && !gone.contains(&self.state))
     }
+}
+
+/// A newer version may have written a word that this one does not know. The object is to be readable after a
+/// downgrade, too: the next visit tells the state anew.
+fn known_state<'de, D: Deserializer<'de>>(source: D) -> Result<AccountState, D::Error> {
+    let word = String::deserialize(source)?;
+    Ok(known(word).unwrap_or(AccountState::Pending))
+}
+
+/// The same of the use, which is told of a role of ours.
+fn known_use<'de, D: Deserializer<'de>>(source: D) -> Result<Option<Use>, D::Error> {
+    let word = Option::<String>::deserialize(source)?;
+    Ok(word.map(|word| known(word).unwrap_or(Use::NotYet)))
+}
+
+fn known<T: DeserializeOwned>(word: String) -> Option<T> {
+    let word: StringDeserializer<value::Error> = word.into_deserializer();
+    T::deserialize(word).ok()
 }
 
 /// State of an account.
@@ -195,4 +217,26 @@ pub struct PendingChange {
     pub account: String,
     /// The change, in words.
     pub change: String,
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_words_of_a_newer_version_leave_the_status_readable() {
+        let entry = |state: &str, used: &str| {
+            let entry = json!({"id": "111122223333", "state": state, "reason": "New", "claimed": true, "used": used});
+            let entry: AccountStatus = serde_json::from_value(entry).unwrap();
+            (entry.state, entry.used)
+        };
+        assert_eq!(entry("Ready", "Recent"), (AccountState::Ready, Some(Use::Recent)));
+        assert_eq!(entry("New", "New"), (AccountState::Pending, Some(Use::NotYet)));
+        let without: AccountStatus =
+            serde_json::from_value(json!({"id": "111122223333", "state": "Held", "reason": "Held"})).unwrap();
+        assert_eq!((without.state, without.used), (AccountState::Held, None));
+    }
 }

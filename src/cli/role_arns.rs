@@ -55,7 +55,11 @@ impl RoleArnsArgs {
         let client = Client::try_default().await.map_err(|error| format!("no way to the cluster: {error}"))?;
         let namespace = self.namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
         let api = Api::<PortAwsIntegration>::namespaced(client, &namespace);
-        api.get(&self.name).await.map_err(|error| format!("{namespace}/{} cannot be read: {error}", self.name))
+        api.get(&self.name).await.map_err(|error| match error {
+            // Its words, without the rest of the answer.
+            kube::Error::Api(status) => status.message,
+            other => format!("{namespace}/{} cannot be read: {other}", self.name),
+        })
     }
 }
 

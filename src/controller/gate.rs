@@ -78,7 +78,8 @@ impl Context {
     }
 
     /// Whether a write may start: the process holds the lease for long enough and is not ending, and the
-    /// object, its access and whether the account is a target are still as they were when the pass began.
+    /// object, its access and whether the account is a target are still as they were when the pass began, and the
+    /// access allows the object.
     pub(super) fn gate(&self, snapshot: &Snapshot) -> Result<(), Superseded> {
         let then = &snapshot.object.metadata;
         let unchanged = self.with_object(&snapshot.key.resource, |object| {
@@ -87,6 +88,8 @@ impl Context {
                 && then.generation == now.generation
                 && then.deletion_timestamp.is_some() == now.deletion_timestamp.is_some()
                 && snapshot.access_version == self.access_version(&object.spec.access_ref.name)
+                // The labels of its namespace may have changed alone.
+                && (now.deletion_timestamp.is_some() || self.granted_access(object).is_ok())
         });
         let account = &snapshot.key.account;
         let stands = self.resources().get(&snapshot.key.resource).is_some_and(|memory| {
