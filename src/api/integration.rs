@@ -38,7 +38,9 @@ use super::{defaults, discovery::Discovery, status::PortAwsIntegrationStatus};
     validation = Rule::new("self.oidcProvider.url == oldSelf.oidcProvider.url").message("oidcProvider.url cannot be changed, because the role in use trusts it: create a new PortAwsIntegration and delete this one"),
     validation = Rule::new("has(self.accounts) != has(self.discovery)").message("set either accounts or discovery, and not both"),
     validation = Rule::new("duration(self.interval) >= duration('5m') && duration(self.interval) <= duration('24h')").message("interval must be from 5m to 24h"),
-    validation = Rule::new("!has(self.role.tags) || self.role.tags.all(key, !key.lowerAscii().startsWith('aws:') && !key.lowerAscii().startsWith('port:') && !key.lowerAscii().startsWith('port-aws-operator/'))").message("role.tags may not use keys that start with aws:, port: or port-aws-operator/: they are kept for AWS, Port and the operator")
+    validation = Rule::new("!has(self.role.tags) || self.role.tags.all(key, !key.lowerAscii().startsWith('aws:') && !key.lowerAscii().startsWith('port:') && !key.lowerAscii().startsWith('port-aws-operator/'))").message("role.tags may not use keys that start with aws:, port: or port-aws-operator/: they are kept for AWS, Port and the operator"),
+    // IAM's rule for keys, as the API reference of IAM has it under Tag. A schema has none for keys.
+    validation = Rule::new(r"!has(self.role.tags) || self.role.tags.all(key, key.matches('^[\\p{L}\\p{Z}\\p{N}_.:/=+@-]{1,128}$'))").message("role.tags may have keys of at most 128 letters, digits, spaces and _ . : / = + - @")
 )]
 pub struct PortAwsIntegrationSpec {
     /// ID of your Port organization, exactly as Port shows it under Settings, General; for example
@@ -246,11 +248,12 @@ impl Default for RoleSpec {
     }
 }
 
+/// Values have IAM's own pattern for them.
 fn tags_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({
         "type": "object",
         "maxProperties": 40,
-        "additionalProperties": {"type": "string", "maxLength": 256},
+        "additionalProperties": {"type": "string", "maxLength": 256, "pattern": r"^[\p{L}\p{Z}\p{N}_.:/=+@-]*$"},
     })
 }
 

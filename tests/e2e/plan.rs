@@ -140,6 +140,7 @@ fn refused(it: &Scenario) -> Vec<(Value, &'static str)> {
             "spec.role.maxSessionDuration: Invalid value: 60",
         ),
         (with(&|spec| spec["role"] = json!({"tags": {"aws:x": "y"}})), "role.tags may not use keys"),
+        (with(&|spec| spec["role"] = json!({"tags": {"a*": "y"}})), "role.tags may have keys of"),
         (
             with(&|spec| _ = spec.as_object_mut().map(|it| it.remove("organizationId"))),
             "spec.organizationId: Required value",

@@ -149,6 +149,7 @@ pub fn integration_examples() -> Vec<Example> {
         Example::new("/role/description", "pattern", ["a\nb", "a\tb", "€"], ["reads, for Port", "für é"]),
         Example::new("/role/managedPolicyArns/[]", "pattern", BAD_POLICIES, GOOD_POLICIES),
         Example::new("/role/permissionsBoundaryArn", "pattern", BAD_POLICIES, GOOD_POLICIES),
+        Example::new("/role/tags/{}", "pattern", ["a*", "a#b", "a\nb"], ["", "Größe 1", "a_b.c:d/e=f+g-h@i"]),
         Example::new(
             "/interval",
             "pattern",
@@ -336,6 +337,11 @@ pub fn rules(kind: &str) -> Vec<Rule> {
                 "PORT-AWS-Operator/x",
             ]),
             tags(&["team", "aws", "laws:x", "port", "portal:x", "airport:x", "port-aws-operator"]),
+        ),
+        (
+            "/role/tags",
+            tags(&["", "a*", "a#b", "a\nb", &"a".repeat(129)]),
+            tags(&["Größe", "cost center", "a_b.c:d/e=f+g-h@i", "部署", &"a".repeat(128)]),
         ),
     ]
 }
