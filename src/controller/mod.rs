@@ -23,6 +23,7 @@ mod namespaces;
 mod reach;
 mod reconcile;
 mod remains;
+mod removal;
 mod report;
 mod runner;
 mod status;
