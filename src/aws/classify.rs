@@ -127,6 +127,9 @@ impl AwsError {
             Reason::DeletionBlocked => {
                 format!("{operation}: something still hangs on the role, such as an instance profile")
             }
+            Reason::InvalidRequest if self.code.as_deref() == Some("PackedPolicyTooLarge") => format!(
+                "{operation}: the operator's own session brings so many session tags that the session policy has no room: have EKS Pod Identity send none (--disable-session-tags)"
+            ),
             Reason::InvalidRequest => {
                 let code = self.code.as_deref().unwrap_or("an error");
                 format!("AWS refuses {operation} as malformed ({code}): check the spec")
@@ -166,6 +169,7 @@ pub fn classify(operation: &str, fault: Fault<'_>) -> (Reason, Disposition) {
         "MalformedPolicyDocument" if matches!(operation, "CreateRole" | "UpdateAssumeRolePolicy") => {
             (Reason::InvalidRequest, Transient)
         }
+        "PackedPolicyTooLarge" => (Reason::InvalidRequest, Waiting),
         "InvalidInput"
         | "ValidationError"
         | "ValidationException"
@@ -208,6 +212,7 @@ mod tests {
             ("PutRolePolicy", "MalformedPolicyDocument", 400, Reason::InvalidRequest, Terminal),
             ("CreateRole", "LimitExceeded", 409, Reason::LimitExceeded, Waiting),
             ("DeleteRole", "DeleteConflict", 409, Reason::DeletionBlocked, Waiting),
+            ("AssumeRole", "PackedPolicyTooLarge", 400, Reason::InvalidRequest, Waiting),
             ("TagRole", "InvalidInput", 400, Reason::InvalidRequest, Terminal),
             ("AttachRolePolicy", "NoSuchEntity", 404, Reason::NotFoundInAccount, Transient),
             ("ListAccountsForParent", "TooManyRequestsException", 400, Reason::Throttled, Transient),

@@ -176,11 +176,11 @@ fn on_provider(settings: &Settings) -> Vec<Allow> {
     let providers = settings.providers();
     vec![
         allow("ReadProvider", &[READ_PROVIDER], &providers),
-        allow("CreateProvider", &[CREATE_PROVIDER], &providers).if_made_ours().if_tag_keys(&[
-            tags::INTEGRATION,
-            tags::CLUSTER,
-            tags::ORIGIN,
-        ]),
+        // IAM asks the same right to tag one that is made and one that is there. Of the first nothing is tagged yet.
+        allow("CreateProvider", &[CREATE_PROVIDER], &providers)
+            .if_made_ours()
+            .if_tag_keys(&[tags::INTEGRATION, tags::CLUSTER, tags::ORIGIN])
+            .if_not_held(),
         allow("AddClientId", &[ADD_CLIENT_ID], &providers).if_not_held(),
         // The operator deletes a provider by its tags alone, so that this condition always holds.
         allow("OnlyForDeleteIfUnused", &[DELETE_PROVIDER], &providers)
