@@ -93,6 +93,9 @@ pub struct AccountStatus {
     /// change in AWS.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub claimed: bool,
+    /// Somebody has confirmed that the account, which is no target any more, is cleared with others at once.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub removal_confirmed: bool,
     /// IAM's unique ID of the role, if the operator made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role_id: Option<String>,

@@ -276,7 +276,11 @@ async fn pass(context: &Context, snapshot: &Snapshot, removes: bool) {
                 decided: false,
                 unreached: true,
             };
-            context.conclude(snapshot, Report::failed(failure)).await;
+            if removes {
+                context.not_removed(snapshot, failure).await;
+            } else {
+                context.conclude(snapshot, Report::failed(failure)).await;
+            }
         }
     }
 }

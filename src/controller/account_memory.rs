@@ -31,6 +31,8 @@ pub(super) struct AccountMemory {
     pub(super) message: Option<String>,
     /// Something of ours may be in the account. Written to status before the first write to AWS.
     pub(super) claimed: bool,
+    /// It left with so many others that somebody had to confirm it, and has.
+    pub(super) removal_confirmed: bool,
     /// IAM's ID of the role that we made.
     pub(super) role_id: Option<String>,
     pub(super) used: Option<Use>,
@@ -70,6 +72,7 @@ impl AccountMemory {
             reason: Reason::Pending,
             message: None,
             claimed: false,
+            removal_confirmed: false,
             role_id: None,
             used: None,
             provider: Part::Unknown,
@@ -95,6 +98,7 @@ impl AccountMemory {
     pub(super) fn from_status(entry: &AccountStatus, status: &PortAwsIntegrationStatus) -> Self {
         let mut memory = Self::new();
         memory.claimed = entry.claimed;
+        memory.removal_confirmed = entry.removal_confirmed;
         memory.role_id.clone_from(&entry.role_id);
         memory.used = entry.used;
         if entry.state == AccountState::Ready {

@@ -48,10 +48,10 @@ impl CallError {
         matches!(&**cause, kube::Error::Api(status) if status.code == 409)
     }
 
-    /// Whether there is no such object.
+    /// Whether the API server says that there is no such object. A proxy's 404 does not say it.
     pub(super) fn is_not_found(&self) -> bool {
         let Self::Kubernetes(cause) = self else { return false };
-        matches!(&**cause, kube::Error::Api(status) if status.is_not_found())
+        matches!(&**cause, kube::Error::Api(status) if status.reason == "NotFound")
     }
 
     /// Whether the write was refused because the object is another by now.

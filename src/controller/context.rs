@@ -1,6 +1,9 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -14,6 +17,7 @@ use kube::{
 use tokio::sync::{Notify, Semaphore, watch};
 
 use super::{
+    ACCESS_GAP,
     access_version::AccessVersion,
     account_memory::AccountMemory,
     events::Events,
@@ -58,6 +62,8 @@ pub(super) struct Context {
     pub(super) access_trigger: UnboundedSender<ObjectRef<GuardedAccess>>,
     /// What was written of the status of access objects, by their names.
     pub(super) written_accesses: Mutex<BTreeMap<String, WrittenAccess>>,
+    /// When access objects were last looked at, of those that were just now.
+    pub(super) looks: Mutex<BTreeMap<String, Duration>>,
     /// Whether only some integrations are watched, by their labels.
     pub(super) selective: bool,
     /// The namespaces that are watched; none means all.
@@ -73,7 +79,7 @@ pub(super) struct Context {
     /// Lets one discovery run at once in one organization, by the account that is asked.
     pub(super) organization_turns: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
     /// Set once the process is to end: no write starts any more.
-    pub(super) closing: std::sync::atomic::AtomicBool,
+    pub(super) closing: AtomicBool,
 }
 
 /// What the cluster has for the name in `accessRef`.
@@ -130,11 +136,20 @@ impl Context {
         self.deleted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until the first lists of some watches are in.
-    pub(super) async fn wait_listed(&self, watches: &[&'static str]) {
+    /// Waits until the first lists of some watches are in. False if the process is to end before.
+    pub(super) async fn wait_listed(&self, watches: &[&'static str]) -> bool {
         let mut listed = self.listed.subscribe();
+        let ends = || self.closing.load(Ordering::Acquire);
         // It fails only if the sender is gone, and that is a part of this very context.
-        let _ = listed.wait_for(|listed| watches.iter().all(|watch| listed.contains(watch))).await;
+        let _ = listed.wait_for(|listed| ends() || watches.iter().all(|watch| listed.contains(watch))).await;
+        !ends()
+    }
+
+    /// From now on no write to AWS starts.
+    pub(super) fn close(&self) {
+        self.closing.store(true, Ordering::Release);
+        self.durable.notify_waiters();
+        self.listed.send_modify(|_| ());
     }
 
     /// Asks for a visit in `delay`.
@@ -155,6 +170,18 @@ impl Context {
         if self.access_trigger.unbounded_send(ObjectRef::new(name)).is_err() {
             tracing::debug!(name, "the controller has ended, so no reconcile follows");
         }
+    }
+
+    /// Notes a look at an access object; gives the time to wait if the last one was just now.
+    pub(super) fn looked_at(&self, access: &str) -> Option<Duration> {
+        let now = self.clock.now();
+        let mut looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
+        looks.retain(|_, at| now < *at + ACCESS_GAP);
+        let rest = looks.get(access).map(|at| (*at + ACCESS_GAP).saturating_sub(now));
+        if rest.is_none() {
+            looks.insert(access.to_owned(), now);
+        }
+        rest
     }
 
     /// Runs `f` on the object as the watch last saw it, if it can be read.

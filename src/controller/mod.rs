@@ -35,7 +35,7 @@ mod written;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, atomic::AtomicBool, atomic::Ordering},
+    sync::{Arc, Mutex, atomic::AtomicBool},
     time::{Duration, Instant},
 };
 
@@ -74,9 +74,11 @@ pub use lease::LeaseOptions;
 
 /// Longest pass over one account.
 const PASS_TIMEOUT: Duration = Duration::from_secs(120);
-/// What is heard of an access object within this time makes one reconcile: with many accounts there is
-/// much to hear.
-const ACCESS_DEBOUNCE: Duration = Duration::from_millis(500);
+/// How often an access object is looked at, at most: with many accounts there is much to hear of it. (The
+/// controller's own debounce would put a look off for as long as more is heard.)
+const ACCESS_GAP: Duration = Duration::from_millis(500);
+/// How long what is under way may go on after the end was asked for: passes to their next gate, one call at most.
+const DRAIN: Duration = Duration::from_secs(35);
 /// Objects reconciled at once; a reconcile writes to the cluster at most and takes milliseconds.
 const RECONCILES: u16 = 8;
 
@@ -208,9 +210,13 @@ async fn act(
 
     let accesses_controller = reconcile_accesses(accesses, access_triggered, stop.clone(), Arc::clone(&context));
     let runner = tokio::spawn(runner::run(Arc::clone(&context), stop.clone(), options.health.clone()));
-    tokio::spawn(close(Arc::clone(&context), stop));
+    tokio::spawn(close(Arc::clone(&context), stop.clone()));
     tokio::spawn(announce(Arc::clone(&context), options.namespaces, options.selector, options.health.clone()));
-    tokio::join!(controller, accesses_controller);
+    let reconciling = async { tokio::join!(controller, accesses_controller) };
+    tokio::select! {
+        _ = reconciling => {}
+        () = drained(Arc::clone(&context), stop) => {}
+    }
     runner.await.map_err(|error| format!("the runner of passes ended abnormally: {error}"))
 }
 
@@ -223,7 +229,7 @@ async fn reconcile_accesses(
     context: Arc<Context>,
 ) {
     Controller::for_stream(futures::stream::pending(), accesses)
-        .with_config(Config::default().concurrency(1).debounce(ACCESS_DEBOUNCE))
+        .with_config(Config::default().concurrency(1))
         .reconcile_on(triggered)
         .graceful_shutdown_on(stopped(stop))
         .run(access_after_sync, retry_access, context)
@@ -272,6 +278,7 @@ fn new_context(
         trigger,
         access_trigger,
         written_accesses: Mutex::default(),
+        looks: Mutex::default(),
         watched: options.namespaces.iter().cloned().collect(),
         selective: options.selector.is_some(),
         deleted: Mutex::new(BTreeMap::new()),
@@ -283,15 +290,27 @@ fn new_context(
     }
 }
 
+/// The end was asked for, and what was under way has had its time. As long as not all is listed there is nothing, and
+/// the controllers would wait for ever: nothing is listed any more.
+async fn drained(context: Arc<Context>, stop: watch::Receiver<bool>) {
+    stopped(stop).await;
+    let all = [INTEGRATIONS, ACCESSES, NAMESPACES].iter().all(|watch| context.listed.borrow().contains(watch));
+    if all {
+        tokio::time::sleep(DRAIN).await;
+    }
+    tracing::debug!(all, "reconciles are not waited for any longer");
+}
+
 /// From the moment that the end is asked for, no write to AWS starts.
 async fn close(context: Arc<Context>, stop: watch::Receiver<bool>) {
     stopped(stop).await;
-    context.closing.store(true, Ordering::Release);
-    context.durable.notify_waiters();
+    context.close();
 }
 
 async fn announce(context: Arc<Context>, namespaces: Vec<String>, selector: Option<String>, health: Health) {
-    context.wait_listed(&[INTEGRATIONS, ACCESSES, NAMESPACES]).await;
+    if !context.wait_listed(&[INTEGRATIONS, ACCESSES, NAMESPACES]).await {
+        return;
+    }
     let namespaces = if namespaces.is_empty() { "all".to_owned() } else { namespaces.join(", ") };
     health.set(Readiness::Acting);
     tracing::info!(%namespaces, selector, cluster = %context.cluster, "watching PortAwsIntegration");
@@ -299,7 +318,9 @@ async fn announce(context: Arc<Context>, namespaces: Vec<String>, selector: Opti
 
 /// Decides nothing before it is known what access objects and namespaces there are.
 async fn after_sync(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action, CallError> {
-    context.wait_listed(&[ACCESSES, NAMESPACES]).await;
+    if !context.wait_listed(&[ACCESSES, NAMESPACES]).await {
+        return Ok(Action::await_change());
+    }
     let (began, metrics) = (Instant::now(), context.metrics.clone());
     let span = measure::reconcile_span("PortAwsIntegration", object.as_ref());
     let result = reconcile(object, context).instrument(span).await;
@@ -308,7 +329,12 @@ async fn after_sync(object: Arc<Guarded>, context: Arc<Context>) -> Result<Actio
 }
 
 async fn access_after_sync(object: Arc<GuardedAccess>, context: Arc<Context>) -> Result<Action, CallError> {
-    context.wait_listed(&[INTEGRATIONS, NAMESPACES]).await;
+    if !context.wait_listed(&[INTEGRATIONS, NAMESPACES]).await {
+        return Ok(Action::await_change());
+    }
+    if let Some(rest) = context.looked_at(&object.name_any()) {
+        return Ok(Action::requeue(rest));
+    }
     let (began, metrics) = (Instant::now(), context.metrics.clone());
     let span = measure::reconcile_span("PortAwsAccess", object.as_ref());
     let result = access::reconcile(object, context).instrument(span).await;

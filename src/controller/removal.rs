@@ -38,10 +38,17 @@ impl Context {
             self.reconcile_soon(&key.resource);
             return Ok(());
         };
-        if abandon {
+        self.not_removed(snapshot, failure).await;
+        Ok(())
+    }
+
+    /// Something of ours is left in the account: it is told, and tried again, or left behind if that was asked for.
+    pub(super) async fn not_removed(&self, snapshot: &Snapshot, failure: Failure) {
+        let (object, key) = (&snapshot.object, &snapshot.key);
+        if Asked::of(object).abandon {
             leave_behind(self, &key.resource, object, &key.account, &failure.message).await;
             self.reconcile_soon(&key.resource);
-            return Ok(());
+            return;
         }
         let blocked = failure.disposition.stalls();
         let note = format!("account {}: {}", key.account, failure.message);
@@ -61,7 +68,6 @@ impl Context {
         }
         self.request(key.clone(), Priority::Deletion, delay.unwrap_or(interval));
         self.reconcile_soon(&key.resource);
-        Ok(())
     }
 
     /// Takes away what is ours in one account. None means that nothing of ours is left.

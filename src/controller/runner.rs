@@ -4,14 +4,11 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::{sync::watch, task::JoinSet};
 
-use super::{account::visit, context::Context};
+use super::{DRAIN, account::visit, context::Context};
 use crate::{
     schedule::{Priority, WorkKey},
     telemetry::health::Health,
 };
-
-/// How long passes may go on after the end was asked for: to their next gate, one call at most.
-const DRAIN: Duration = Duration::from_secs(35);
 
 /// How often the loop comes round at least, for the probe that asks.
 const TICK: Duration = Duration::from_secs(15);

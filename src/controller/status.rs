@@ -113,6 +113,7 @@ impl Input<'_> {
                 reason: reason.to_string(),
                 message: message.map(|text| cut(text, MESSAGE_BYTES)),
                 claimed: account.claimed,
+                removal_confirmed: account.removal_confirmed,
                 role_id: account.role_id.clone(),
                 used: account.used,
             }

@@ -152,7 +152,8 @@ fn clears(object: &PortAwsIntegration) -> bool {
 }
 
 /// The accounts that are to be cleared, because they are no longer targets. Too many at once wait for
-/// somebody's word: a list that was cut by mistake must not take roles down.
+/// somebody's word: a list that was cut by mistake must not take roles down. A word stands for the accounts that wait
+/// for one when it is given, and for none that leaves later, however long some of them take.
 fn leaving(
     context: &Context,
     resource: &Owner,
@@ -161,32 +162,43 @@ fn leaving(
 ) -> BTreeSet<AccountId> {
     let mut resources = context.resources();
     let Some(memory) = resources.get_mut(resource) else { return BTreeSet::new() };
-    let gone = |id: &AccountId, account: &AccountMemory| clears(object) && !targets.contains(id) && account.claimed;
-    let leaving: BTreeSet<AccountId> =
-        memory.accounts.iter().filter(|(id, account)| gone(id, account)).map(|(id, _)| id.clone()).collect();
+    let (mut confirmed, mut fresh) = (BTreeSet::new(), BTreeSet::new());
+    for (id, account) in &mut memory.accounts {
+        if !clears(object) || targets.contains(id) || !account.claimed {
+            account.removal_confirmed = false;
+            continue;
+        }
+        let of = if account.removal_confirmed { &mut confirmed } else { &mut fresh };
+        of.insert(id.clone());
+    }
     let word = object.annotations().get(CONFIRM_REMOVAL);
     let known = memory.discovery.as_ref().is_none_or(|it| it.is_resolved(object.spec.discovery.as_ref()));
-    if word.is_none() || (leaving.is_empty() && known) {
-        // It was for those that left until now, and not for those that leave by a later mistake.
+    if word.is_none() || (confirmed.is_empty() && fresh.is_empty() && known) {
         memory.removal_word = word.cloned();
     }
-    let used_up = memory.removal_word.as_deref();
-    if may_remove(targets.len() + leaving.len(), leaving.len(), word.map(String::as_str), used_up) {
-        memory.clearing.clone_from(&leaving);
-        return leaving;
-    }
-    memory.clearing.clear();
-    let word = format!(
-        "{} accounts are no longer targets: to confirm, annotate {CONFIRM_REMOVAL}=\"{}\"",
-        leaving.len(),
-        removal_word(leaving.len(), used_up)
-    );
-    for id in &leaving {
-        if let Some(account) = memory.accounts.get_mut(id) {
-            (account.reason, account.message) = (Reason::ManyRemovals, Some(word.clone()));
+    let used_up = memory.removal_word.clone();
+    let total = targets.len() + confirmed.len() + fresh.len();
+    let may_go = |word: Option<&String>| may_remove(total, fresh.len(), word.map(String::as_str), used_up.as_deref());
+    let by_word = may_go(word) && !may_go(None);
+    let message = (!may_go(word)).then(|| {
+        let word = removal_word(fresh.len(), used_up.as_deref());
+        format!("{} accounts are no longer targets: to confirm, annotate {CONFIRM_REMOVAL}=\"{word}\"", fresh.len())
+    });
+    for id in &fresh {
+        let Some(account) = memory.accounts.get_mut(id) else { continue };
+        account.removal_confirmed = by_word;
+        if message.is_some() {
+            (account.reason, account.message) = (Reason::ManyRemovals, message.clone());
         }
     }
-    BTreeSet::new()
+    if by_word {
+        memory.removal_word = word.cloned();
+    }
+    if message.is_none() {
+        confirmed.append(&mut fresh);
+    }
+    memory.clearing.clone_from(&confirmed);
+    confirmed
 }
 
 /// Why and in how long an account is visited for the first time in this process. One that a former

@@ -118,6 +118,8 @@ pub struct DesiredRole {
     pub max_session_duration: i32,
     /// What to do about other managed policies.
     pub extra_policies: ExtraPolicies,
+    /// The managed policies that the access object allows.
+    pub allowed_policies: BTreeSet<PolicyArn>,
     /// Its tags, with the claim and with origin Created.
     pub tags: Tags,
 }
@@ -173,6 +175,7 @@ impl Desired {
             boundary: granted.permissions_boundary().map(|arn| PolicyArn::expand(arn, account)).transpose()?,
             max_session_duration: spec.role.max_session_duration,
             extra_policies: spec.role.extra_policies,
+            allowed_policies: expand(&limits.managed_policy_arns)?,
             tags,
         };
         let adoption = granted

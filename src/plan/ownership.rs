@@ -49,8 +49,12 @@ pub fn ownership(role: &ObservedRole, claim: &Claim, known_role_id: Option<&str>
             let created = role.tags.get(tags::ORIGIN).is_some_and(|origin| origin == tags::ORIGIN_CREATED);
             Ownership::Ours(if created || made_by_us { Origin::Created } else { Origin::Adopted })
         }
-        // Whom it is taken over from made it, and somebody took the tags off since.
-        _ if made_by_us || claim.predecessor.is_some() => Ownership::Ours(Origin::Created),
+        _ if made_by_us => Ownership::Ours(Origin::Created),
+        // Whom it is taken over from made it, unless the tag says otherwise, and somebody took tags off since.
+        _ if claim.predecessor.is_some() => {
+            let adopted = role.tags.get(tags::ORIGIN).is_some_and(|origin| origin == tags::ORIGIN_ADOPTED);
+            Ownership::Ours(if adopted { Origin::Adopted } else { Origin::Created })
+        }
         _ => Ownership::Unclaimed,
     }
 }
@@ -99,6 +103,8 @@ mod tests {
     fn a_role_whose_tags_were_taken_off_passes_from_who_made_it_to_the_heir() {
         let bare = role(&[]);
         assert_eq!(ownership(&bare, &claim(Some("maker")), None), Ownership::Ours(Origin::Created));
+        let adopted = role(&[(tags::OWNER, "ns.maker"), (tags::ORIGIN, "Adopted")]);
+        assert_eq!(ownership(&adopted, &claim(Some("maker")), None), Ownership::Ours(Origin::Adopted));
         assert_eq!(ownership(&bare, &claim(None), None), Ownership::Unclaimed);
         assert_eq!(ownership(&bare, &claim(None), Some("AROAEXAMPLE")), Ownership::Ours(Origin::Created));
         assert_eq!(ownership(&bare, &claim(None), Some("AROAOTHER")), Ownership::Unclaimed);

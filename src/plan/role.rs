@@ -171,15 +171,34 @@ fn trust(desired: &DesiredRole, role: &ObservedRole, plan: &mut Plan) {
     let action = Action::UpdateTrust { trust: desired.trust.clone(), drift };
     if narrows {
         step(plan, Phase::Narrow, action);
-    } else if foreign.is_empty() {
+        return;
+    }
+    let beyond = beyond_limits(desired, role);
+    if foreign.is_empty() && beyond.is_empty() {
         step(plan, Phase::Widen, action);
     } else if plan.role.is_none() {
-        plan.role = Some(Problem::new(
-            AccountState::Conflict,
-            Reason::RoleTooBroad,
-            "the role's trust policy is not opened while the role has inline policies that are not ours: remove them",
-        ));
+        let why = if foreign.is_empty() {
+            format!(
+                "managed policies that the PortAwsAccess does not allow ({}): remove them, or allow them in its limits",
+                beyond.join(", ")
+            )
+        } else {
+            "inline policies that are not ours: remove them".to_owned()
+        };
+        let message = format!("the role's trust policy is not opened while the role has {why}");
+        plan.role = Some(Problem::new(AccountState::Conflict, Reason::RoleTooBroad, message));
     }
+}
+
+/// The managed policies that stay on the role although nobody allows them: an administrator of the account may have
+/// attached them, or they were allowed once.
+fn beyond_limits<'a>(desired: &DesiredRole, role: &'a ObservedRole) -> Vec<&'a str> {
+    if desired.extra_policies == ExtraPolicies::Remove {
+        return Vec::new();
+    }
+    let allowed: BTreeSet<&str> =
+        desired.policies.iter().chain(&desired.allowed_policies).map(PolicyArn::as_str).collect();
+    role.attached.iter().map(String::as_str).filter(|arn| !allowed.contains(arn)).collect()
 }
 
 fn settings(desired: &DesiredRole, role: &ObservedRole, plan: &mut Plan) {

@@ -277,7 +277,9 @@ proptest! {
             prop_assert!(role.attached.is_subset(&before.attached.union(&wanted).cloned().collect()));
             let opened = role.trust.as_ref().ok() == Some(&desired.role.trust.document())
                 && !before.trust.as_ref().is_ok_and(|trust| covers(trust, &desired.role.trust.document()));
-            let reported = desired.role.extra_policies == crate::api::ExtraPolicies::Report;
+            let allowed: BTreeSet<String> = desired.role.allowed_policies.iter().map(ToString::to_string).collect();
+            let reported = desired.role.extra_policies == crate::api::ExtraPolicies::Report
+                && role.attached.iter().all(|arn| wanted.contains(arn) || allowed.contains(arn));
             prop_assert!(!(opened && foreign), "opened with foreign inline policies");
             prop_assert!(!(opened && extra(role) && !reported), "opened while it has more than is wanted");
             prop_assert!(!trusts_more(&role.trust, &desired.role.trust) || role.trust == before.trust);

@@ -54,6 +54,23 @@ async fn without_its_definitions_it_says_what_to_apply_and_waits_for_it() -> Res
 }
 
 #[tokio::test]
+async fn asked_to_end_before_it_may_list_anything_it_ends_in_order() -> Result<()> {
+    // Of its own, as no other test could do without the rights.
+    let world: &'static World = Box::leak(Box::new(World::start(false).await?));
+    let mut it = Scenario::builder("unlisted", OPERATOR).world(world).without_operator().start().await?;
+    kubectl(world, &["delete", "clusterrolebinding", "port-aws-operator"]).await?;
+    let operator = Operator::spawn(it.operator_options())?;
+    eventually("the operator to be refused", SOON, async || {
+        Ok(operator.log()?.contains("a watch was interrupted").then_some(()))
+    })
+    .await?;
+    operator.signal(Signal::TERM)?;
+    assert_eq!(operator.wait(SOON).await, Some(0), "{}", operator.log_tail(20));
+    assert!(operator.log()?.contains("the lease is released"), "{}", operator.log_tail(20));
+    it.finish().await
+}
+
+#[tokio::test]
 async fn asked_to_end_while_it_starts_it_ends_in_order() -> Result<()> {
     let mut it = Scenario::builder("early", OPERATOR).without_operator().start().await?;
     // Its first call, long before it knows the cluster.

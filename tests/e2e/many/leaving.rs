@@ -77,6 +77,41 @@ async fn many_accounts_that_leave_at_once_wait_for_a_word_that_counts_once() -> 
     it.finish().await
 }
 
+#[tokio::test]
+async fn a_word_is_not_for_those_that_leave_while_some_of_its_accounts_cannot_be_cleared() -> Result<()> {
+    let mut it = scenario("word").await?;
+    let accounts = accounts(6);
+    let stuck = &accounts[0];
+    it.integration("aws-prod", |spec| {
+        spec["accounts"] = json!(accounts);
+        spec["accountRemovalPolicy"] = "Delete".into();
+    })
+    .await?;
+    it.ready("aws-prod").await?;
+    let fault = it.world().backend().fault(Fault::access_denied().account(stuck).action("DeleteRole")).await?;
+    it.annotate("aws-prod", WORD, "3").await?;
+    it.until("aws-prod", "the word is used up, as nobody leaves", |it| it["status"]["lastHandledRemovalWord"] == "3")
+        .await?;
+    it.patch_spec("aws-prod", json!({"accounts": accounts[3..]})).await?;
+    assert!(waits(&it, stuck).await?.ends_with(&format!("{WORD}=\"3-2\"")));
+    it.annotate("aws-prod", WORD, "3-2").await?;
+    let one_is_left = |it: &Value| entry(it, stuck)["reason"] == "AccessDenied" && entry(it, &accounts[1]).is_null();
+    it.until("aws-prod", "one of them cannot be cleared", one_is_left).await?;
+
+    // The next ones ask for a word of their own, also in a new process, and what has one goes on.
+    it.patch_spec("aws-prod", json!({"accounts": accounts[5..]})).await?;
+    assert!(waits(&it, &accounts[3]).await?.ends_with(&format!("{WORD}=\"2\"")));
+    it.restart_operator().await?;
+    it.world().backend().delete_fault(&fault).await?;
+    it.annotate("aws-prod", "integrations.port.io/requestedAt", "now").await?;
+    it.until("aws-prod", "it is cleared", |it| entry(it, stuck).is_null()).await?;
+    assert!(!has_role(&it, stuck).await?);
+    for account in &accounts[3..] {
+        assert!(has_role(&it, account).await?);
+    }
+    it.finish().await
+}
+
 /// Makes every write of status in a namespace take two seconds: a webhook that never answers is asked.
 struct SlowStatus {
     api: Api<ValidatingWebhookConfiguration>,

@@ -54,7 +54,7 @@ enum Command {
     /// Each built-in defect has to be noticed by its rule
     Mutations {
         /// Seeds that are tried with each until one notices it
-        #[arg(long, default_value_t = 40)]
+        #[arg(long, default_value_t = 400)]
         seeds: u64,
     },
 }
