@@ -175,7 +175,12 @@ impl Desired {
             boundary: granted.permissions_boundary().map(|arn| PolicyArn::expand(arn, account)).transpose()?,
             max_session_duration: spec.role.max_session_duration,
             extra_policies: spec.role.extra_policies,
-            allowed_policies: expand(&limits.managed_policy_arns)?,
+            // What is no ARN allows nothing.
+            allowed_policies: limits
+                .managed_policy_arns
+                .iter()
+                .filter_map(|arn| PolicyArn::expand(arn, account).ok())
+                .collect(),
             tags,
         };
         let adoption = granted
