@@ -113,10 +113,10 @@ fn tag(desired: &DesiredRole, role: &ObservedRole, standing: &Standing, plan: &m
 
 fn boundary(desired: &DesiredRole, role: &ObservedRole, plan: &mut Plan) {
     match (&desired.boundary, &role.boundary) {
+        (_, Some(found)) if is_incident_policy(found) => incident(plan, "permissions boundary", found),
         (Some(wanted), found) if found.as_deref() != Some(wanted.as_str()) => {
             step(plan, Phase::Narrow, Action::PutBoundary { arn: wanted.clone(), found: found.clone() });
         }
-        (None, Some(found)) if is_incident_policy(found) => incident(plan, "permissions boundary", found),
         _ => {}
     }
 }

@@ -260,6 +260,7 @@ proptest! {
         }
         prop_assert_eq!(&after.inline, &role.inline);
         prop_assert_eq!(after.attached.contains(DENY_ALL), role.attached.contains(DENY_ALL));
+        prop_assert!(role.boundary.as_deref() != Some(DENY_ALL) || after.boundary == role.boundary);
         prop_assert_eq!(after.tags.get("foreign"), role.tags.get("foreign"));
     }
 

@@ -280,11 +280,12 @@ async fn without_credentials_it_says_so_in_plain_words_and_goes_on() -> Result<(
 
 #[tokio::test]
 async fn credentials_that_aws_does_not_take_for_a_while_are_asked_for_again() -> Result<()> {
+    // Enough for the start, for two looks at the access object and for a pass, each with the SDK's own second attempt.
     for (action, fault, reason) in [
         ("GetRole", Fault::expired_token().count(3), "CredentialsUnavailable"),
-        ("GetCallerIdentity", Fault::expired_token().count(3), "CredentialsUnavailable"),
-        ("GetCallerIdentity", Fault::throttle().count(5), "Throttled"),
-        ("GetCallerIdentity", Fault::error500().count(5), "ServiceUnavailable"),
+        ("GetCallerIdentity", Fault::expired_token().count(5), "CredentialsUnavailable"),
+        ("GetCallerIdentity", Fault::throttle().count(9), "Throttled"),
+        ("GetCallerIdentity", Fault::error500().count(9), "ServiceUnavailable"),
     ] {
         let mut it = builder("creds-again").without_operator().start().await?;
         it.fault(fault.action(action)).await?;

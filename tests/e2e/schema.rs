@@ -366,7 +366,7 @@ async fn kubectl_explains_the_fields_and_prints_the_columns() -> Result<()> {
     assert_eq!(wide[1][5..11], ["Unknown", "1", "of", "1", "account", "ready"]);
     let access = testkit::wait::eventually("the status of the access", testkit::fixture::SOON, async || {
         let rows = rows(&kubectl(&["get", "paa", it.namespace()]).await?);
-        Ok((rows[1].len() == 7).then_some(rows))
+        Ok((rows[1].len() == 7 && rows[1][3] == "1" && rows[1][5] == "1").then_some(rows))
     })
     .await?;
     assert_eq!(access[0], ["NAME", "READY", "REASON", "INTEGRATIONS", "ACCOUNTS", "REACHED", "AGE"]);
