@@ -1,7 +1,7 @@
 //! One pass over one account: read once, decide, arm, act, report.
 
 use std::{
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -291,7 +291,7 @@ impl Context {
     fn retry_superseded(&self, snapshot: &Snapshot) {
         let uid = &snapshot.object.metadata.uid;
         let there = self.with_object(&snapshot.key.resource, |object| object.metadata.uid == *uid) == Some(true);
-        if there && !self.closing.load(Ordering::Acquire) {
+        if there && !self.is_closing() {
             self.request(snapshot.key.clone(), Priority::SpecChanged, Duration::from_millis(200));
             self.reconcile_soon(&snapshot.key.resource);
         }

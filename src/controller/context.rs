@@ -139,10 +139,19 @@ impl Context {
     /// Waits until the first lists of some watches are in. False if the process is to end before.
     pub(super) async fn wait_listed(&self, watches: &[&'static str]) -> bool {
         let mut listed = self.listed.subscribe();
-        let ends = || self.closing.load(Ordering::Acquire);
         // It fails only if the sender is gone, and that is a part of this very context.
-        let _ = listed.wait_for(|listed| ends() || watches.iter().all(|watch| listed.contains(watch))).await;
-        !ends()
+        let _ = listed.wait_for(|listed| self.is_closing() || has_all(listed, watches)).await;
+        !self.is_closing()
+    }
+
+    /// Whether the first lists of some watches are in.
+    pub(super) fn is_listed(&self, watches: &[&'static str]) -> bool {
+        has_all(&self.listed.borrow(), watches)
+    }
+
+    /// Whether the process is to end: no write to AWS starts any more.
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
     }
 
     /// From now on no write to AWS starts.
@@ -272,6 +281,10 @@ impl Context {
         let same = Some(&resource.uid) == snapshot.object.metadata.uid.as_ref();
         resource.accounts.get_mut(&snapshot.key.account).filter(|_| same).map(f)
     }
+}
+
+fn has_all(listed: &BTreeSet<&'static str>, watches: &[&'static str]) -> bool {
+    watches.iter().all(|watch| listed.contains(watch))
 }
 
 /// The name of a resource in AWS's tags and in the queue.

@@ -1,10 +1,7 @@
 //! What stands between a decision and a write to AWS: the object is still as it was, and its claim is
 //! stored.
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use super::{
     cluster_call::CallError,
@@ -97,11 +94,7 @@ impl Context {
             is_target == snapshot.is_target && (is_target || memory.clearing.contains(account))
         });
         let unchanged = unchanged == Some(true) && (stands || then.deletion_timestamp.is_some());
-        if unchanged && self.leadership.may_write() && !self.closing.load(Ordering::Acquire) {
-            Ok(())
-        } else {
-            Err(Superseded)
-        }
+        if unchanged && self.leadership.may_write() && !self.is_closing() { Ok(()) } else { Err(Superseded) }
     }
 
     /// Whether a write to the cluster may start: each asks for itself, so this saves work only.

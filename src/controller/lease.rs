@@ -68,7 +68,7 @@ pub(super) struct Leadership {
 impl Leadership {
     /// Whether a write to AWS may start: it will have ended, come what may, before another process acts.
     pub(super) fn may_write(&self) -> bool {
-        self.lasts_for(self.times.aws_call() + self.times.spare())
+        self.lasts_for(self.times.aws_write())
     }
 
     /// The same of a write to the cluster.
@@ -285,8 +285,7 @@ impl Candidate {
         if !matches!(*self.told.borrow(), Standing::Holding(_)) {
             return;
         }
-        let times = self.options.times;
-        if unanswered.is_some_and(|began| self.clock.now() < began + times.aws_call() + times.spare()) {
+        if unanswered.is_some_and(|began| self.clock.now() < began + self.options.times.aws_write()) {
             tracing::warn!(
                 lease = %self.options.name,
                 "the lease is not released, and runs out, as a write to AWS had no answer and may take effect still"

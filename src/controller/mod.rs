@@ -240,6 +240,7 @@ async fn reconcile_accesses(
 const INTEGRATIONS: &str = "integrations";
 const ACCESSES: &str = "accesses";
 const NAMESPACES: &str = "namespaces";
+const WATCHES: [&str; 3] = [INTEGRATIONS, ACCESSES, NAMESPACES];
 
 struct Stores {
     integrations: reflector::Store<Guarded>,
@@ -294,7 +295,7 @@ fn new_context(
 /// the controllers would wait for ever: nothing is listed any more.
 async fn drained(context: Arc<Context>, stop: watch::Receiver<bool>) {
     stopped(stop).await;
-    let all = [INTEGRATIONS, ACCESSES, NAMESPACES].iter().all(|watch| context.listed.borrow().contains(watch));
+    let all = context.is_listed(&WATCHES);
     if all {
         tokio::time::sleep(DRAIN).await;
     }
@@ -308,7 +309,7 @@ async fn close(context: Arc<Context>, stop: watch::Receiver<bool>) {
 }
 
 async fn announce(context: Arc<Context>, namespaces: Vec<String>, selector: Option<String>, health: Health) {
-    if !context.wait_listed(&[INTEGRATIONS, ACCESSES, NAMESPACES]).await {
+    if !context.wait_listed(&WATCHES).await {
         return;
     }
     let namespaces = if namespaces.is_empty() { "all".to_owned() } else { namespaces.join(", ") };

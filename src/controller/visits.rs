@@ -18,7 +18,7 @@ use super::{
 use crate::{
     api::{AccountRemovalPolicy, AccountState, CONFIRM_REMOVAL, Mode, PortAwsAccess, PortAwsIntegration, Reason},
     domain::{AccountId, Owner},
-    plan::{may_remove, removal_word},
+    plan::{Consent, consent, removal_word},
     schedule::{Priority, WorkKey},
 };
 
@@ -174,28 +174,29 @@ fn leaving(
     let word = object.annotations().get(CONFIRM_REMOVAL);
     let known = memory.discovery.as_ref().is_none_or(|it| it.is_resolved(object.spec.discovery.as_ref()));
     if word.is_none() || (confirmed.is_empty() && fresh.is_empty() && known) {
+        // It was for those that left until now, and not for those that leave by a later mistake.
         memory.removal_word = word.cloned();
     }
     let used_up = memory.removal_word.clone();
     let total = targets.len() + confirmed.len() + fresh.len();
-    let may_go = |word: Option<&String>| may_remove(total, fresh.len(), word.map(String::as_str), used_up.as_deref());
-    let by_word = may_go(word) && !may_go(None);
-    let message = (!may_go(word)).then(|| {
-        let word = removal_word(fresh.len(), used_up.as_deref());
-        format!("{} accounts are no longer targets: to confirm, annotate {CONFIRM_REMOVAL}=\"{word}\"", fresh.len())
-    });
-    for id in &fresh {
-        let Some(account) = memory.accounts.get_mut(id) else { continue };
-        account.removal_confirmed = by_word;
-        if message.is_some() {
-            (account.reason, account.message) = (Reason::ManyRemovals, message.clone());
+    match consent(total, fresh.len(), word.map(String::as_str), used_up.as_deref()) {
+        Consent::NotNeeded => confirmed.append(&mut fresh),
+        Consent::Given => {
+            memory.removal_word = word.cloned();
+            for (_, account) in memory.accounts.iter_mut().filter(|(id, _)| fresh.contains(*id)) {
+                account.removal_confirmed = true;
+            }
+            confirmed.append(&mut fresh);
         }
-    }
-    if by_word {
-        memory.removal_word = word.cloned();
-    }
-    if message.is_none() {
-        confirmed.append(&mut fresh);
+        Consent::Missing => {
+            let word = removal_word(fresh.len(), used_up.as_deref());
+            let count = fresh.len();
+            let message =
+                format!("{count} accounts are no longer targets: to confirm, annotate {CONFIRM_REMOVAL}=\"{word}\"");
+            for (_, account) in memory.accounts.iter_mut().filter(|(id, _)| fresh.contains(*id)) {
+                (account.reason, account.message) = (Reason::ManyRemovals, Some(message.clone()));
+            }
+        }
     }
     memory.clearing.clone_from(&confirmed);
     confirmed

@@ -20,12 +20,35 @@ pub fn waits_for_confirmation(size: usize, limit: usize, confirmed: Option<&str>
     limit > 0 && size > limit && confirmed_number(confirmed) < size
 }
 
+/// What somebody says to it that accounts are cleared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Consent {
+    /// They are so few that nobody is asked.
+    NotNeeded,
+    /// The word is theirs, and is used up by it.
+    Given,
+    /// They wait for a word.
+    Missing,
+}
+
 /// Whether accounts that are no longer targets may be cleared: at most a tenth of all, or one, unless
 /// somebody has confirmed the number. `word` is the value of the annotation, which counts for one removal:
 /// the one that was last given and is used up confirms nothing.
 #[must_use]
+pub fn consent(total: usize, leaving: usize, word: Option<&str>, used_up: Option<&str>) -> Consent {
+    if leaving <= (total / 10).max(1) {
+        Consent::NotNeeded
+    } else if word != used_up && confirmed_number(word) >= leaving {
+        Consent::Given
+    } else {
+        Consent::Missing
+    }
+}
+
+/// The same, where it does not matter why.
+#[must_use]
 pub fn may_remove(total: usize, leaving: usize, word: Option<&str>, used_up: Option<&str>) -> bool {
-    leaving <= (total / 10).max(1) || (word != used_up && confirmed_number(word) >= leaving)
+    consent(total, leaving, word, used_up) != Consent::Missing
 }
 
 /// The word that confirms the removal of a number of accounts: the number, with a suffix if the same word

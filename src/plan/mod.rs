@@ -16,7 +16,7 @@ mod settle;
 mod usage;
 
 pub use action::{Action, Phase, Step};
-pub use bulk::{BATCH_WINDOW, batch_size, may_remove, removal_word, waits_for_confirmation};
+pub use bulk::{BATCH_WINDOW, Consent, batch_size, consent, may_remove, removal_word, waits_for_confirmation};
 pub use desired::{Claim, Desired, DesiredProvider, DesiredRole, Target};
 pub use discovery::{Found, Listing, MOST_ACCOUNTS, MemberState, Membership, Refusal, select};
 pub use limits::{Granted, Violation};

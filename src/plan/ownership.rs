@@ -42,17 +42,18 @@ pub fn ownership(role: &ObservedRole, claim: &Claim, known_role_id: Option<&str>
     let made_by_us = known_role_id == Some(role.role_id.as_str());
     let cluster = role.tags.get(tags::CLUSTER);
     let owner = role.tags.get(tags::OWNER);
+    let origin = role.tags.get(tags::ORIGIN).map(String::as_str);
     match (cluster, owner) {
         (Some(cluster), _) if !claim.covers(cluster) => Ownership::OtherInstallation(cluster.clone()),
         (_, Some(owner)) if !claim.owns(owner) => Ownership::OtherResource(owner.clone()),
         (Some(_), Some(_)) => {
-            let created = role.tags.get(tags::ORIGIN).is_some_and(|origin| origin == tags::ORIGIN_CREATED);
+            let created = origin == Some(tags::ORIGIN_CREATED);
             Ownership::Ours(if created || made_by_us { Origin::Created } else { Origin::Adopted })
         }
         _ if made_by_us => Ownership::Ours(Origin::Created),
         // Whom it is taken over from made it, unless the tag says otherwise, and somebody took tags off since.
         _ if claim.predecessor.is_some() => {
-            let adopted = role.tags.get(tags::ORIGIN).is_some_and(|origin| origin == tags::ORIGIN_ADOPTED);
+            let adopted = origin == Some(tags::ORIGIN_ADOPTED);
             Ownership::Ours(if adopted { Origin::Adopted } else { Origin::Created })
         }
         _ => Ownership::Unclaimed,

@@ -44,6 +44,13 @@ impl LeaseTimes {
         (self.duration / 2).min(Duration::from_secs(30))
     }
 
+    /// How long the Lease has to last when a write to AWS starts. By then it has taken effect, or never does, also
+    /// if nobody answers.
+    #[must_use]
+    pub fn aws_write(&self) -> Duration {
+        self.aws_call() + self.spare()
+    }
+
     /// How long a call to the API server may take.
     #[must_use]
     pub fn cluster_call(&self) -> Duration {

@@ -29,6 +29,17 @@ async fn has_role(it: &Scenario, account: &str) -> Result<bool> {
     Ok(it.world().backend().state(account).await?.role(ROLE).is_some())
 }
 
+/// Connects accounts, which are cleared when they leave.
+async fn connect(it: &Scenario, accounts: &[String]) -> Result<()> {
+    it.integration("aws-prod", |spec| {
+        spec["accounts"] = json!(accounts);
+        spec["accountRemovalPolicy"] = "Delete".into();
+    })
+    .await?;
+    it.ready("aws-prod").await?;
+    Ok(())
+}
+
 /// Waits until a number of accounts is waiting for the word to clear them, and gives the message.
 async fn waits(it: &Scenario, account: &str) -> Result<String> {
     let object = it.until("aws-prod", "it waits", |it| entry(it, account)["reason"] == "ManyRemovals").await?;
@@ -39,12 +50,7 @@ async fn waits(it: &Scenario, account: &str) -> Result<String> {
 async fn many_accounts_that_leave_at_once_wait_for_a_word_that_counts_once() -> Result<()> {
     let mut it = scenario("bulk").await?;
     let accounts = accounts(4);
-    it.integration("aws-prod", |spec| {
-        spec["accounts"] = json!(accounts);
-        spec["accountRemovalPolicy"] = "Delete".into();
-    })
-    .await?;
-    it.ready("aws-prod").await?;
+    connect(&it, &accounts).await?;
     // A word of deletions is none of removals.
     it.annotate("aws-prod", "integrations.port.io/confirm-deletion", "3").await?;
     let cut = json!({"accounts": accounts[3..]});
@@ -82,12 +88,7 @@ async fn a_word_is_not_for_those_that_leave_while_some_of_its_accounts_cannot_be
     let mut it = scenario("word").await?;
     let accounts = accounts(6);
     let stuck = &accounts[0];
-    it.integration("aws-prod", |spec| {
-        spec["accounts"] = json!(accounts);
-        spec["accountRemovalPolicy"] = "Delete".into();
-    })
-    .await?;
-    it.ready("aws-prod").await?;
+    connect(&it, &accounts).await?;
     let fault = it.world().backend().fault(Fault::access_denied().account(stuck).action("DeleteRole")).await?;
     it.annotate("aws-prod", WORD, "3").await?;
     it.until("aws-prod", "the word is used up, as nobody leaves", |it| it["status"]["lastHandledRemovalWord"] == "3")
@@ -178,12 +179,7 @@ async fn a_pass_under_way_does_not_clear_an_account_whose_removal_nobody_has_dec
     let it = scenario("undecided").await?;
     let accounts = accounts(4);
     let leaving = &accounts[0];
-    it.integration("aws-prod", |spec| {
-        spec["accounts"] = json!(accounts);
-        spec["accountRemovalPolicy"] = "Delete".into();
-    })
-    .await?;
-    it.ready("aws-prod").await?;
+    connect(&it, &accounts).await?;
     let iam = it.world().backend().iam(leaving).await?;
     let policy = "arn:aws:iam::aws:policy/ReadOnlyAccess";
     iam.detach_role_policy().role_name(ROLE).policy_arn(policy).send().await.expect("detached");
